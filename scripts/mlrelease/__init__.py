@@ -1,0 +1,1 @@
+"""GitOps for machine-learning models: pins in git, deployed, proven and recorded."""

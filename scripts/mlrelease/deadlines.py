@@ -1,0 +1,40 @@
+"""The one table of deadlines: every outside call and every step of a rollout ends by one of these, and is named.
+
+Seconds. A source stands beside each figure that is not plain judgement.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+DEADLINES_S: MappingProxyType[str, float] = MappingProxyType(
+    {
+        # git
+        "git.local": 30.0,
+        "git.remote": 20.0,  # one fetch or push; the agent polls again anyway
+        # MLflow: a dead server is reported in under 15 s (the client's own retries take 246 s)
+        "mlflow.connect": 3.0,
+        "mlflow.read": 10.0,
+        "mlflow.total": 12.0,
+        "mlflow.download": 600.0,
+        # one instance of a service
+        "instance.start": 120.0,  # process start to ready: importing and loading a model
+        "instance.answer": 10.0,  # one health, identity or golden request
+        "instance.drain": 30.0,
+        "instance.stop": 40.0,
+        # proxy
+        "proxy.start": 10.0,
+        "proxy.confirm": 10.0,  # a moved xDS file is live after 5 ms; more means rejected or dead
+        "proxy.request": 60.0,  # the route's own timeout
+        "supervisor.start": 10.0,
+        "supervisor.call": 10.0,
+        # golden predictions, computed in isolation
+        "golden.compute": 120.0,
+        # one writer per state_dir
+        "fence.wait": 10.0,
+        # ledger lock: a pass that has not finished by then has lost it
+        "pass": 900.0,
+        "lock.wait": 60.0,
+        "agent.answer": 900.0,
+    }
+)

@@ -1,0 +1,289 @@
+"""The events of the ledger, typed, and their JSON. One event is one small file; `prev` chains it to the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from mlrelease.model.bundle import Bundle, ComponentKey
+from mlrelease.model.change import ChangeKind, Direction, Outcome
+from mlrelease.model.when import from_iso, iso
+
+SCHEMA = 1
+
+Component = tuple[ComponentKey, str]
+"""A component and the digest of its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a lock: host, process id and that process's start time (a reused pid is another process)."""
+
+    host: str
+    pid: int
+    process_started: float
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name or 'process'} on {self.host} (pid {self.pid})"
+
+
+@dataclass(frozen=True, slots=True)
+class DeployStarted:
+    """Intent, and the lock: it is held until the matching finish, a start that supersedes it, or `expires_at`."""
+
+    KIND: ClassVar[str] = "deploy_started"
+    id: str
+    environment: str
+    at: float
+    actor: str
+    revision: str
+    trigger: str
+    owner: Owner
+    expires_at: float
+    services: tuple[str, ...] = ()
+    supersedes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a rollout with its wall-clock seconds."""
+
+    name: str
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one verification found: `passed`, `failed`, `errored` or `skipped`, with a reason."""
+
+    name: str
+    status: str
+    reason: str
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReceipt:
+    """What one pass did to one service, whatever the outcome. `rejects` may not move forward here again."""
+
+    outcome: Outcome
+    change: ChangeKind
+    direction: Direction
+    reason: str
+    before: Bundle | None
+    after: Bundle | None
+    rejects: tuple[Component, ...] = ()
+    gate_results: tuple[Mapping[str, Any], ...] = ()
+    probes: tuple[Probe, ...] = ()
+    steps: tuple[Step, ...] = ()
+    exercised: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeployFinished:
+    """The receipt of a pass (DESIGN §5.3)."""
+
+    KIND: ClassVar[str] = "deploy_finished"
+    id: str
+    environment: str
+    at: float
+    actor: str
+    revision: str
+    trigger: str
+    started: str
+    started_at: float
+    services: Mapping[str, ServiceReceipt]
+    run_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """No forward change here until `until` (0: until lifted). An empty service holds the whole environment."""
+
+    KIND: ClassVar[str] = "held"
+    id: str
+    environment: str
+    at: float
+    actor: str
+    reason: str
+    service: str = ""
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unheld:
+    """Lifts the holds on exactly this service (empty: on the environment)."""
+
+    KIND: ClassVar[str] = "unheld"
+    id: str
+    environment: str
+    at: float
+    actor: str
+    reason: str
+    service: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A person's word: these components (together) may not move forward here."""
+
+    KIND: ClassVar[str] = "rejected"
+    id: str
+    environment: str
+    at: float
+    actor: str
+    reason: str
+    service: str
+    components: tuple[Component, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unrejected:
+    """Lifts every rejection of the service that names one of these components."""
+
+    KIND: ClassVar[str] = "unrejected"
+    id: str
+    environment: str
+    at: float
+    actor: str
+    reason: str
+    service: str
+    components: tuple[Component, ...]
+
+
+Event = DeployStarted | DeployFinished | Held | Unheld | Rejected | Unrejected
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """An event that a newer version wrote: kept in the chain, shown by name, not folded."""
+
+    kind: str
+    id: str
+    environment: str
+    at: float
+    actor: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def event_to_json(event: Event) -> dict[str, Any]:
+    """The event as the ledger stores it, without `prev` (the ledger adds that)."""
+    common: dict[str, Any] = {
+        "schema": SCHEMA,
+        "kind": event.KIND,
+        "id": event.id,
+        "environment": event.environment,
+        "at": iso(event.at),
+        "actor": event.actor,
+    }
+    match event:
+        case DeployStarted():
+            owner = event.owner
+            return common | {
+                "revision": event.revision,
+                "trigger": event.trigger,
+                "owner": {"host": owner.host, "pid": owner.pid, "process_started": owner.process_started, "name": owner.name},
+                "expires_at": iso(event.expires_at),
+                "services": list(event.services),
+                "supersedes": event.supersedes,
+            }
+        case DeployFinished():
+            return common | {
+                "revision": event.revision,
+                "trigger": event.trigger,
+                "started": event.started,
+                "started_at": iso(event.started_at),
+                "finished_at": iso(event.at),
+                "run_url": event.run_url,
+                "services": {name: receipt_to_json(receipt) for name, receipt in sorted(event.services.items())},
+            }
+        case Held():
+            return common | {
+                "reason": event.reason,
+                "service": event.service,
+                "until": iso(event.until) if event.until else "",
+            }
+        case Unheld():
+            return common | {"reason": event.reason, "service": event.service}
+        case Rejected() | Unrejected():
+            return common | {"reason": event.reason, "service": event.service, "components": _components(event.components)}
+
+
+def receipt_to_json(receipt: ServiceReceipt) -> dict[str, Any]:
+    """One service's part of a receipt; keys are stable."""
+    return {
+        "outcome": receipt.outcome.value,
+        "change": receipt.change.value,
+        "direction": receipt.direction.value,
+        "reason": receipt.reason,
+        "before": receipt.before.to_json() if receipt.before else None,
+        "after": receipt.after.to_json() if receipt.after else None,
+        "rejects": _components(receipt.rejects),
+        "gate_results": [dict(result) for result in receipt.gate_results],
+        "probes": [{"name": p.name, "status": p.status, "reason": p.reason, "instance": p.instance} for p in receipt.probes],
+        "steps": [{"name": s.name, "seconds": round(s.seconds, 4), "detail": s.detail} for s in receipt.steps],
+        "exercised": list(receipt.exercised),
+    }
+
+
+def event_from_json(data: Mapping[str, Any]) -> Event | UnknownEvent:
+    """The event that `event_to_json` wrote; a kind or schema from the future becomes `UnknownEvent`.
+
+    Raises `KeyError`, `TypeError` or `ValueError` when a known kind is damaged.
+    """
+    kind = data["kind"]
+    at = from_iso(data["at"])
+    known = {cls.KIND for cls in (DeployStarted, DeployFinished, Held, Unheld, Rejected, Unrejected)}
+    if data.get("schema") != SCHEMA or kind not in known:
+        return UnknownEvent(kind, data["id"], data["environment"], at, data.get("actor", ""), data)
+    common: dict[str, Any] = {"id": data["id"], "environment": data["environment"], "at": at, "actor": data["actor"]}
+    if kind == DeployStarted.KIND:
+        return DeployStarted(
+            **common,
+            revision=data["revision"],
+            trigger=data["trigger"],
+            owner=Owner(**data["owner"]),
+            expires_at=from_iso(data["expires_at"]),
+            services=tuple(data["services"]),
+            supersedes=data.get("supersedes", ""),
+        )
+    if kind == DeployFinished.KIND:
+        return DeployFinished(
+            **common,
+            revision=data["revision"],
+            trigger=data["trigger"],
+            started=data["started"],
+            started_at=from_iso(data["started_at"]),
+            services={name: _receipt_from_json(name, receipt) for name, receipt in data["services"].items()},
+            run_url=data.get("run_url", ""),
+        )
+    common |= {"reason": data["reason"], "service": data["service"]}
+    if kind == Held.KIND:
+        return Held(**common, until=from_iso(data["until"]) if data.get("until") else 0.0)
+    if kind == Unheld.KIND:
+        return Unheld(**common)
+    components = tuple((ComponentKey(key), value) for key, value in data["components"])
+    return Rejected(**common, components=components) if kind == Rejected.KIND else Unrejected(**common, components=components)
+
+
+def _receipt_from_json(service: str, data: Mapping[str, Any]) -> ServiceReceipt:
+    return ServiceReceipt(
+        outcome=Outcome(data["outcome"]),
+        change=ChangeKind(data["change"]),
+        direction=Direction(data["direction"]),
+        reason=data["reason"],
+        before=Bundle.from_json(service, data["before"]) if data["before"] else None,
+        after=Bundle.from_json(service, data["after"]) if data["after"] else None,
+        rejects=tuple((ComponentKey(key), value) for key, value in data["rejects"]),
+        gate_results=tuple(data["gate_results"]),
+        probes=tuple(Probe(**probe) for probe in data["probes"]),
+        steps=tuple(Step(**step) for step in data["steps"]),
+        exercised=tuple(data["exercised"]),
+    )
+
+
+def _components(components: tuple[Component, ...]) -> list[list[str]]:
+    return [[str(key), value] for key, value in components]

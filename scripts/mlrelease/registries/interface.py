@@ -1,0 +1,70 @@
+"""The port to a model registry: facts about versions, and the bytes of their artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mlrelease.model.bundle import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """What the registry says of one registered version. `artifact_uri` is where its files lie, empty if unknown."""
+
+    name: str
+    version: str
+    status: str
+    source: str
+    run_id: str = ""
+    model_id: str = ""
+    artifact_uri: str = ""
+    aliases: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """One file of a version: path below the artifact root, size in bytes."""
+
+    path: str
+    size: int
+
+
+class ModelRegistry(Protocol):
+    """Reads raise `UnavailableError` (from `errors`) when the registry cannot be asked; a missing version is a value, None."""
+
+    where: str
+    """The address without credentials, for messages."""
+
+    def describe(self, versions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], VersionFacts | None]:
+        """Facts about many (name, version) pairs, asked concurrently; None where the version does not exist."""
+        ...
+
+    def versions(self, name: str) -> tuple[VersionFacts, ...]:
+        """All versions of a registered model, newest first; empty when there is none of that name."""
+        ...
+
+    def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
+        """Every file below the version's artifact root. Raises `Error` when the artifact root does not exist."""
+        ...
+
+    def download(self, facts: VersionFacts, into: Path) -> None:
+        """Writes every file of the version below `into` (an existing, empty folder). Never loads anything."""
+        ...
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Points the alias at the version."""
+        ...
+
+
+class DigestMismatch(Exception):  # noqa: N818 - a finding about bytes, handled by its one caller
+    """The bytes are not those of the pin."""
+
+    def __init__(self, expected: Digest, found: Digest) -> None:
+        super().__init__(f"expected {expected}, found {found}")
+        self.expected = expected
+        self.found = found
