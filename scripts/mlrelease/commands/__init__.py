@@ -1,0 +1,1 @@
+"""One file per verb: load (adapters) → decide (pure) → act (adapters) → report (pure text)."""

@@ -1,0 +1,1 @@
+"""The pass: observe, classify, plan, act, verify, record. Orchestrates the leaves; `plan/` decides."""

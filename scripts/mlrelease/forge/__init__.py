@@ -1,0 +1,1 @@
+"""The git command, and what lies in a repository."""

@@ -1,4 +1,4 @@
-"""What answers: pins, components and bundles, and how a bundle gets its id. Owns no file format but the ledger's JSON of a bundle."""
+"""What answers: pins, components and bundles, how a bundle gets its id, and its JSON in the ledger."""
 
 from __future__ import annotations
 

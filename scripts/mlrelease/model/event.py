@@ -18,12 +18,17 @@ Component = tuple[ComponentKey, str]
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a lock: host, process id and that process's start time (a reused pid is another process)."""
+    """Who holds a lock: host, process id and that process's start time (a reused pid is another process).
+
+    `process_started` counts seconds since the boot named by `boot` (machine, boot and pid namespace; `ledger/lock.py`),
+    so that a clock that was set never makes a living process look like another one.
+    """
 
     host: str
     pid: int
     process_started: float
     name: str = ""
+    boot: str = ""
 
     def __str__(self) -> str:
         return f"{self.name or 'process'} on {self.host} (pid {self.pid})"
@@ -67,7 +72,10 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ServiceReceipt:
-    """What one pass did to one service, whatever the outcome. `rejects` may not move forward here again."""
+    """What one pass did to one service, whatever the outcome.
+
+    `rejects` may not move forward here again; `settings` are those updated in place (replicas, timeout, prefix).
+    """
 
     outcome: Outcome
     change: ChangeKind
@@ -80,6 +88,7 @@ class ServiceReceipt:
     probes: tuple[Probe, ...] = ()
     steps: tuple[Step, ...] = ()
     exercised: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +194,13 @@ def event_to_json(event: Event) -> dict[str, Any]:
             return common | {
                 "revision": event.revision,
                 "trigger": event.trigger,
-                "owner": {"host": owner.host, "pid": owner.pid, "process_started": owner.process_started, "name": owner.name},
+                "owner": {
+                    "host": owner.host,
+                    "pid": owner.pid,
+                    "process_started": owner.process_started,
+                    "name": owner.name,
+                    "boot": owner.boot,
+                },
                 "expires_at": iso(event.expires_at),
                 "services": list(event.services),
                 "supersedes": event.supersedes,
@@ -226,6 +241,7 @@ def receipt_to_json(receipt: ServiceReceipt) -> dict[str, Any]:
         "probes": [{"name": p.name, "status": p.status, "reason": p.reason, "instance": p.instance} for p in receipt.probes],
         "steps": [{"name": s.name, "seconds": round(s.seconds, 4), "detail": s.detail} for s in receipt.steps],
         "exercised": list(receipt.exercised),
+        "settings": dict(receipt.settings),
     }
 
 
@@ -282,6 +298,7 @@ def _receipt_from_json(service: str, data: Mapping[str, Any]) -> ServiceReceipt:
         probes=tuple(Probe(**probe) for probe in data["probes"]),
         steps=tuple(Step(**step) for step in data["steps"]),
         exercised=tuple(data["exercised"]),
+        settings=data.get("settings", {}),
     )
 
 

@@ -12,7 +12,7 @@ from mlrelease.model.bundle import Bundle, BundleId, Digest
 
 
 class Role(StrEnum):
-    """Active: its bundle gets traffic. Warm: kept for going back. Candidate: started, not routed. Stray: no entry in `state_dir`."""
+    """Active: gets traffic. Warm: kept for going back. Candidate: started, not routed. Stray: no entry in `state_dir`."""
 
     ACTIVE = "active"
     WARM = "warm"
@@ -69,7 +69,7 @@ class RouteState:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One look at a target. `problems` name what is wrong with the target itself (`proxy: not running`, `route: edited by hand`)."""
+    """One look at a target. `problems` name what is wrong with the target itself, e.g. `route: edited by hand`."""
 
     instances: tuple[Instance, ...] = ()
     routes: Mapping[str, RouteState] = field(default_factory=dict)

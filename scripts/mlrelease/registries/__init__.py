@@ -1,0 +1,1 @@
+"""Outside registries behind ports: facts about versions, and the bytes of their artifacts (DESIGN §4, floor 3)."""

@@ -1,0 +1,1 @@
+"""Values into text: reports, tables, JSON, Markdown. Pure."""

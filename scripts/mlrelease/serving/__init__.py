@@ -1,0 +1,1 @@
+"""The reference model server, its own program. `config`, `compare`, `uds`, `golden` and `standalone` import nothing heavy."""

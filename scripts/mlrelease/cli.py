@@ -1,0 +1,389 @@
+"""The command line: parsing, the one error boundary, exit codes. Nothing heavy is imported before a verb needs it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlrelease.errors import Error, UsageError
+
+if TYPE_CHECKING:
+    from mlrelease.commands.workspace import Workspace
+    from mlrelease.render.report import Report
+
+app = typer.Typer(
+    name="mlrelease",
+    help="GitOps for machine-learning models: pins in git say which model version runs where; this makes it so and proves it.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 errored, 2 usage, 3 changes or drift, 4 findings, 5 blocked, 6 rolled back, 130 interrupted.",
+)
+
+
+@dataclass(slots=True)
+class _Globals:
+    directory: str = "."
+    output: str = "table"
+    verbose: int = 0
+    branch: str = ""
+    run_id: str = ""
+
+
+_globals = _Globals()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from mlrelease.files import version  # noqa: PLC0415
+
+        typer.echo(version())
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    directory: Annotated[str, typer.Option("--directory", "-C", help="Work in the repository around this folder.")] = ".",
+    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
+    branch: Annotated[str, typer.Option("--branch", help="The branch that says what should run (default: the remote's).")] = "",
+    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Log more to stderr: -v, -vv.")] = 0,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if output not in ("table", "json"):
+        raise typer.BadParameter("say table or json", param_hint="--output")
+    _globals.directory, _globals.output, _globals.verbose, _globals.branch = directory, output, verbose, branch
+
+
+Env = Annotated[str, typer.Argument(metavar="ENV", help="The environment, a folder below environments/.")]
+Envs = Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="Environments; all when none is named.")]
+Services = Annotated[list[str] | None, typer.Option("--service", "-s", help="Only this service; may be given again.")]
+AllowRemove = Annotated[bool, typer.Option("--allow-remove", help="Let more than one service be removed at once.")]
+LockTimeout = Annotated[float, typer.Option("--lock-timeout", help="Seconds to wait for another pass to end.")]
+
+
+@app.command()
+def init(
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="The folder of the new repository.")],
+    remote: Annotated[str, typer.Option(help="A git remote to push to.")] = "",
+    tracking_uri: Annotated[str, typer.Option(help="The MLflow server, e.g. ${MLFLOW_TRACKING_URI}.")] = "",
+    listen: Annotated[str, typer.Option(help="host:port of the environment's proxy.")] = "",
+    state_dir: Annotated[str, typer.Option(help="Where the environment keeps its state on the host.")] = "",
+) -> None:
+    """Make a repository with a working example environment."""
+    from mlrelease.commands.init import InitOptions  # noqa: PLC0415
+    from mlrelease.commands.init import init as run  # noqa: PLC0415
+
+    options = InitOptions(
+        branch=_globals.branch or "main", remote=remote, tracking_uri=tracking_uri, listen=listen, state_dir=state_dir
+    )
+    _emit(lambda: run(directory, options))
+
+
+@app.command()
+def validate(offline: Annotated[bool, typer.Option("--offline", help="Files only: ask nobody.")] = False) -> None:
+    """Report every finding in the files, and every pin's gates. Loads no model."""
+    from mlrelease.commands.validate import validate as run  # noqa: PLC0415
+
+    _with_workspace(lambda workspace: run(workspace, offline=offline))
+
+
+@app.command()
+def plan(
+    environment: Env,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit with 3 when there are changes.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask neither the git host nor MLflow.")] = False,
+    service: Services = None,
+) -> None:
+    """Show what would happen if this work tree were merged."""
+    from mlrelease.commands.plan import plan as run  # noqa: PLC0415
+
+    _with_workspace(
+        lambda workspace: run(workspace, environment, exit_code=exit_code, offline=offline, services=tuple(service or ()))
+    )
+
+
+@app.command()
+def deploy(
+    environment: Env, service: Services = None, allow_remove: AllowRemove = False, lock_timeout: LockTimeout = 60.0
+) -> None:
+    """Make what runs equal to the tip of the tracked branch, verify and record it."""
+    from mlrelease.commands.deploy import DeployOptions  # noqa: PLC0415
+    from mlrelease.commands.deploy import deploy as run  # noqa: PLC0415
+
+    options = DeployOptions(tuple(service or ()), allow_remove, lock_timeout)
+    _with_workspace(lambda workspace: run(workspace, environment, options))
+
+
+@app.command()
+def reconcile(
+    environments: Envs = None,
+    check: Annotated[bool, typer.Option("--check", help="Only look: exit with 3 for changes or drift.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on for ever: the same as `mlrelease agent`.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between passes, with --watch.")] = 15.0,
+    allow_remove: AllowRemove = False,
+    lock_timeout: LockTimeout = 60.0,
+) -> None:
+    """The same pass over every environment, also against drift."""
+    from mlrelease.commands.agent import agent as run_agent  # noqa: PLC0415
+    from mlrelease.commands.deploy import DeployOptions  # noqa: PLC0415
+    from mlrelease.commands.deploy import reconcile as run  # noqa: PLC0415
+
+    names = tuple(environments or ())
+    options = DeployOptions((), allow_remove, lock_timeout)
+    if watch and not check:
+        _with_workspace(lambda workspace: run_agent(workspace, names, interval_s=interval))
+    else:
+        _with_workspace(lambda workspace: run(workspace, names, options, check=check))
+
+
+@app.command()
+def agent(
+    environments: Envs = None, interval: Annotated[float, typer.Option(help="Seconds between looks at git.")] = 15.0
+) -> None:
+    """Watch git and reconcile, until stopped. Runs on the host of an environment."""
+    from mlrelease.commands.agent import agent as run  # noqa: PLC0415
+
+    _with_workspace(lambda workspace: run(workspace, tuple(environments or ()), interval_s=interval))
+
+
+@app.command()
+def status(environments: Envs = None) -> None:
+    """Show what runs, what was recorded, and what git wants."""
+    from mlrelease.commands.status import status as run  # noqa: PLC0415
+
+    _with_workspace(lambda workspace: run(workspace, tuple(environments or ())))
+
+
+@app.command()
+def history(
+    environment: Env,
+    service: Annotated[str, typer.Option("--service", "-s", help="Only this service.")] = "",
+    limit: Annotated[int, typer.Option(help="So many lines, newest first.", min=1)] = 20,
+) -> None:
+    """Show what ran here and why, from the ledger."""
+    from mlrelease.commands.history import history as run  # noqa: PLC0415
+
+    _with_workspace(lambda workspace: run(workspace, environment, service=service, limit=limit))
+
+
+@app.command()
+def bump(
+    environment: Env,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The registered model, as its file names it.")],
+    to: Annotated[str, typer.Option("--to", help="The version (default: the newest that is registered).")] = "",
+    commit: Annotated[bool, typer.Option("--commit/--no-commit", help="Commit the edit.")] = True,
+    push: Annotated[bool, typer.Option("--push", help="Push the commit to the tracked branch.")] = False,
+) -> None:
+    """Pin a model version: digest, golden predictions, one commit."""
+    from mlrelease.commands.bump import BumpOptions  # noqa: PLC0415
+    from mlrelease.commands.bump import bump as run  # noqa: PLC0415
+
+    _with_workspace(lambda workspace: run(workspace, environment, model, BumpOptions(to, commit, push)))
+
+
+@app.command()
+def rollback(
+    environment: Env,
+    service: Annotated[str, typer.Option("--service", "-s", help="The service (default: the only one).")] = "",
+    model: Annotated[str, typer.Option("--model", "-m", help="Only this model goes back.")] = "",
+    to: Annotated[str, typer.Option("--to", help="The version to go back to.")] = "",
+    last_good: Annotated[
+        bool, typer.Option("--last-good", help="The newest verified state that is not rejected (default).")
+    ] = False,
+    now: Annotated[bool, typer.Option("--now", help="Apply and prove it at once.")] = False,
+    push: Annotated[bool, typer.Option("--push/--no-push", help="Push the commit to the tracked branch.")] = True,
+) -> None:
+    """Commit the restored pins; with --now, apply them and prove that the old version answers."""
+    from mlrelease.commands.rollback import RollbackOptions  # noqa: PLC0415
+    from mlrelease.commands.rollback import rollback as run  # noqa: PLC0415
+
+    if to and last_good:
+        raise typer.BadParameter("say one of --to and --last-good", param_hint="--to")
+    options = RollbackOptions(service=service, model=model, to=to, now=now, push=push)
+    _with_workspace(lambda workspace: run(workspace, environment, options))
+
+
+@app.command()
+def serve(
+    environment: Annotated[str, typer.Argument(metavar="[ENV]", help="The environment whose pins are served.")] = "",
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="The service.")] = "",
+    model_path: Annotated[
+        str, typer.Option(envvar="MODEL_PATH", help="Serve this MLflow model folder instead; no registry is asked.")
+    ] = "",
+    listen: Annotated[str, typer.Option(help="host:port, or unix:/path.")] = "127.0.0.1:8000",
+    digest: Annotated[str, typer.Option(help="Refuse the folder unless it has this digest.")] = "",
+    name: Annotated[str, typer.Option(help="The model's name, for a folder.")] = "model",
+    version: Annotated[str, typer.Option(help="The model's version, for a folder.")] = "0",
+) -> None:
+    """Run the reference model server in the foreground."""
+    from mlrelease.commands.serve import ServeOptions, serve_folder, serve_pinned  # noqa: PLC0415
+
+    options = ServeOptions(listen, model_path, name, version, digest)
+
+    def run() -> int:
+        if model_path:
+            return serve_folder(options)
+        if not environment or not service:
+            raise UsageError("what should be served?", hint="mlrelease serve ENV SERVICE, or --model-path FOLDER")
+        return serve_pinned(_workspace(), environment, service, options)
+
+    raise typer.Exit(_guard(run))
+
+
+@app.command()
+def logs(
+    environment: Env,
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    lines: Annotated[int, typer.Option("--lines", "-n", help="So many lines of each instance.", min=1)] = 50,
+) -> None:
+    """Show the last lines of every instance of a service."""
+    from mlrelease.commands.inspect import logs as run  # noqa: PLC0415
+
+    _with_workspace(lambda workspace: run(workspace, environment, service, lines=lines))
+
+
+@app.command()
+def predict(
+    environment: Env,
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    data: Annotated[str, typer.Option("--data", "-d", help="JSON, @FILE or - (default: the version's own example).")] = "",
+    model: Annotated[str, typer.Option("--model", "-m", help="The model, where the service has several.")] = "",
+) -> None:
+    """Ask for one prediction through the proxy, as a client would."""
+    from mlrelease.commands.inspect import predict as run  # noqa: PLC0415
+
+    _with_workspace(lambda workspace: run(workspace, environment, service, data=data, model=model))
+
+
+@app.command()
+def down(environment: Env) -> None:
+    """End everything of an environment on this host."""
+    from mlrelease.commands.inspect import down as run  # noqa: PLC0415
+
+    _with_workspace(lambda workspace: run(workspace, environment))
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running, and say how to stop it.")] = False,
+    report: Annotated[str, typer.Option("--report", metavar="FILE", help="Write what happened as JSON.")] = "",
+    directory: Annotated[str, typer.Option("--in", metavar="DIR", help="The scratch folder (default: a temporary one).")] = "",
+) -> None:
+    """Tell the whole story on this machine: deploy, bump, tamper, fail, revert, prove, under load."""
+    from mlrelease.demo.story import demo as run  # noqa: PLC0415
+
+    raise typer.Exit(_guard(lambda: run(keep=keep, report=report, directory=directory)))
+
+
+def main() -> None:
+    """The entry point: the one place that catches and exits."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets `?`, not a traceback
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 - a verb guards itself; this is for what fails before it begins
+        sys.exit(_unexpected(error))
+
+
+def _workspace() -> Workspace:
+    from mlrelease.commands.workspace import new_ulid, open_workspace  # noqa: PLC0415
+
+    _globals.run_id = _globals.run_id or os.environ.get("MLRELEASE_RUN_ID", "") or new_ulid()
+    from mlrelease import log  # noqa: PLC0415
+
+    level = {0: logging.WARNING, 1: logging.INFO}.get(_globals.verbose, logging.DEBUG)
+    log.configure(level=level, run_id=_globals.run_id)
+    return open_workspace(_globals.directory, run_id=_globals.run_id, branch=_globals.branch)
+
+
+def _with_workspace(verb: Callable[[Workspace], Report]) -> None:
+    _emit(lambda: verb(_workspace()))
+
+
+def _emit(verb: Callable[[], Report]) -> None:
+    from mlrelease.commands.output import emit  # noqa: PLC0415
+
+    raise typer.Exit(_guard(lambda: emit(verb(), output=_globals.output)))
+
+
+def _guard(work: Callable[[], int]) -> int:
+    """The exit code of the work; every exception becomes a line and a code (DESIGN §5.4)."""
+    try:
+        return work()
+    except typer.Exit as done:
+        return done.exit_code
+    except UsageError as error:
+        return _failed(error, 2)
+    except Error as error:
+        return _failed(error, _code_of(error))
+    except KeyboardInterrupt:
+        return _line("interrupted; what serves keeps serving, and the next pass goes on from there", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the one boundary
+        return _unexpected(error)
+
+
+def _failed(error: Error, code: int) -> int:
+    if _globals.output == "json":
+        import json  # noqa: PLC0415
+
+        body = {
+            "schema": 1,
+            "verdict": error.message,
+            "error": error.message,
+            "hint": error.hint,
+            "exit_code": code,
+            "next": "",
+        }
+        sys.stdout.write(json.dumps(body, indent=2, sort_keys=True) + "\n")
+    from mlrelease.commands.output import say_error  # noqa: PLC0415
+
+    say_error(error)
+    if _globals.verbose:
+        traceback.print_exception(error)
+    return code
+
+
+def _code_of(error: Error) -> int:
+    from mlrelease.commands.workspace import FindingsError  # noqa: PLC0415
+
+    return 4 if isinstance(error, FindingsError) else 1
+
+
+def _unexpected(error: Exception) -> int:
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("mlrelease"):
+        code = _line(f"error: this needs the package {error.name}\n  try  pip install 'mlrelease[local,mlflow]'", 1)
+    elif isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        code = _line(f"error: {place}{error.strerror or type(error).__name__}", 1)
+    else:
+        code = _line(f"error: {type(error).__name__}: {error}; please report this, with the output of -v", 1)
+    if _globals.verbose:
+        traceback.print_exception(error)
+    return code
+
+
+def _line(text: str, code: int) -> int:
+    from mlrelease.commands.output import say  # noqa: PLC0415
+
+    say(text)
+    return code
+
+
+if __name__ == "__main__":
+    main()

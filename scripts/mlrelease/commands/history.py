@@ -1,0 +1,86 @@
+"""`history ENV`: every pass and every word of a person, from the ledger, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mlrelease.commands.workspace import Workspace
+from mlrelease.model.event import (
+    DeployFinished,
+    DeployStarted,
+    Event,
+    Held,
+    Rejected,
+    Unheld,
+    UnknownEvent,
+    Unrejected,
+    event_to_json,
+)
+from mlrelease.model.when import iso
+from mlrelease.render.plan import label
+from mlrelease.render.report import Report
+
+HEADERS = ("when", "service", "what", "from", "to", "seconds", "who", "revision", "reason")
+
+
+def history(workspace: Workspace, environment: str, *, service: str, limit: int) -> Report:
+    """The newest `limit` lines, newest first; a start that never finished is shown as such."""
+    view = workspace.ledger().read(environment)
+    rows: list[tuple[str, ...]] = []
+    finished = {event.started for event in view.events if isinstance(event, DeployFinished)}
+    for event in reversed(view.events):
+        rows += [row for row in _rows(event, finished) if not service or row[1] == service]
+    notes = []
+    if not view.online:
+        notes.append("the git host did not answer: this is the last fetched ledger")
+    if view.spooled:
+        notes.append(f"{view.spooled} events wait on this host for the git host")
+    if view.broken:
+        notes.append(f"THE CHAIN IS BROKEN: {view.broken}")
+    shown = rows[:limit]
+    if len(rows) > limit:
+        notes.append(f"{len(rows) - limit} older lines: --limit {len(rows)}")
+    known: Sequence[Event] = [event for event in view.events if not isinstance(event, UnknownEvent)]
+    data: dict[str, Any] = {"environment": environment, "events": [event_to_json(event) for event in known]}
+    return Report(
+        verdict=f"{environment}: {len(view.events)} events, chain {'BROKEN' if view.broken else 'whole'}",
+        data=data | {"broken": view.broken, "online": view.online},
+        headers=HEADERS,
+        rows=shown,
+        notes=notes,
+        next=f"mlrelease status {environment}",
+        exit_code=1 if view.broken else 0,
+    )
+
+
+def _rows(event: Event | UnknownEvent, finished: set[str]) -> list[tuple[str, ...]]:
+    when = iso(event.at)[:19] + "Z"
+    match event:
+        case DeployFinished():
+            return [
+                (
+                    when,
+                    name,
+                    f"{receipt.change} {receipt.outcome}",
+                    label(receipt.before),
+                    label(receipt.after),
+                    f"{sum(step.seconds for step in receipt.steps):.2f}" if receipt.steps else "",
+                    event.actor,
+                    event.revision[:9],
+                    receipt.reason,
+                )
+                for name, receipt in sorted(event.services.items())
+            ]
+        case DeployStarted():
+            if event.id in finished:
+                return []
+            why = f"by {event.owner}, until {iso(event.expires_at)}"
+            return [(when, name, "unfinished", "", "", "", event.actor, event.revision[:9], why) for name in event.services]
+        case Held() | Unheld():
+            return [(when, event.service, event.KIND, "", "", "", event.actor, "", event.reason)]
+        case Rejected() | Unrejected():
+            names = ", ".join(key for key, _ in event.components)
+            return [(when, event.service, event.KIND, "", names, "", event.actor, "", event.reason)]
+        case UnknownEvent():
+            return [(when, "", event.kind, "", "", "", event.actor, "", "written by a newer version")]

@@ -1,0 +1,92 @@
+"""`init DIR`: a repository to start from: the example environment, the schemas for editors, one commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlrelease.errors import Error, UsageError
+from mlrelease.files import bundled, version
+from mlrelease.forge.git import Git
+from mlrelease.render.report import Report
+from mlrelease.spec.edit import set_scalar
+
+ENVIRONMENT = "environments/production/environment.yaml"
+
+README = """\
+# What runs, in git
+
+The files below `environments/` say which model version and which image run where. [mlrelease](docs: `mlrelease --help`)
+makes it so, proves it, and keeps the proof on the branch `mlrelease/ledger`.
+
+    mlrelease validate                          # every pin, against MLflow and its gates
+    mlrelease bump production wine --to 1       # pin a version: digest and golden predictions
+    mlrelease plan production                   # what would happen
+    git push && mlrelease deploy production     # or let `mlrelease agent` do it on the host
+    git revert HEAD && git push                 # back, proved
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class InitOptions:
+    """What to start with; `remote` is added as origin and pushed to."""
+
+    branch: str = "main"
+    remote: str = ""
+    tracking_uri: str = ""
+    listen: str = ""
+    state_dir: str = ""
+
+
+def init(directory: str, options: InitOptions) -> Report:
+    """Makes a repository in `directory` (new, or empty but for git). Never overwrites a file.
+
+    Raises `UsageError` when something is in the way, `Error` when the remote refuses the push.
+    """
+    root = Path(directory)
+    files = _files(options)
+    in_the_way = [name for name in files if (root / name).exists()]
+    if in_the_way:
+        raise UsageError(f"{root / in_the_way[0]} exists: nothing was written", hint="choose a new folder")
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        git = Git(root)
+        git.run("init", "--quiet", f"--initial-branch={options.branch}")
+        for name, data in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    except OSError as error:
+        raise Error(f"{error.filename or root} cannot be written: {error.strerror}") from error
+    git.run("config", "mlrelease.branch", options.branch)
+    sha = git.commit_paths(files, "Start with the example environment\n")
+    pushed = ""
+    if options.remote:
+        git.run("remote", "add", "origin", options.remote)
+        git.push("origin", options.branch)
+        git.run("branch", "--quiet", f"--set-upstream-to=origin/{options.branch}")
+        pushed = ", pushed to origin"
+    return Report(
+        verdict=f"{root}: {len(files)} files in commit {sha[:9]}{pushed}",
+        data={"directory": str(root), "commit": sha, "files": sorted(files)},
+        details=sorted(name for name in files if name.startswith("environments/")),
+        next=f"cd {root} && mlrelease validate --offline",
+    )
+
+
+def _files(options: InitOptions) -> dict[str, bytes]:
+    files = {
+        f"environments/{path.relative_to(bundled('environments')).as_posix()}": path.read_bytes()
+        for path in sorted(bundled("environments").rglob("*.yaml"))
+    }
+    schemas = bundled("templates") / "schemas"
+    files |= {f"templates/schemas/{path.name}": path.read_bytes() for path in sorted(schemas.glob("*.json"))}
+    if options.tracking_uri:
+        files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("tracking_uri",), options.tracking_uri)
+    if options.listen:
+        files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("target", "listen"), options.listen)
+    if options.state_dir:
+        files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("target", "state_dir"), options.state_dir)
+    files["README.md"] = README.encode()
+    files[".mlrelease-version"] = f"{version()}\n".encode()
+    return files

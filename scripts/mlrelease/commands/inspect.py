@@ -1,0 +1,128 @@
+"""`logs`, `predict` and `down`: looking into what runs on this host, asking it, and ending it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mlrelease.commands.output import say
+from mlrelease.commands.workspace import Workspace, environment_of
+from mlrelease.deadlines import DEADLINES_S
+from mlrelease.delivery.agent import agent_pid
+from mlrelease.delivery.artifacts import golden_of
+from mlrelease.delivery.site import Site
+from mlrelease.errors import Error, UsageError
+from mlrelease.history.fold import fold
+from mlrelease.render.report import Report
+
+
+def logs(workspace: Workspace, environment: str, service: str, *, lines: int) -> Report:
+    """The last lines of every instance of a service, each behind its id. Raises `Error` when none was ever started here."""
+    site = _site(workspace, environment)
+    names = sorted({i.service for i in site.target.observe().instances})
+    instances = [i for i in site.target.observe().instances if i.service == service]
+    if not instances:
+        raise Error(f"no instance of {service!r} on this host", hint=f"services here: {', '.join(names) or 'none'}")
+    found = {i.id: list(site.target.logs(i.id, lines=lines)) for i in instances}
+    return Report(
+        verdict=f"{environment}: {len(instances)} instances of {service}",
+        data={"environment": environment, "service": service, "logs": found},
+        details=[f"{name}  {line}" for name, texts in sorted(found.items()) for line in texts],
+    )
+
+
+def predict(workspace: Workspace, environment: str, service: str, *, data: str, model: str) -> Report:
+    """One prediction through the proxy, as a client gets it. `data` is JSON, `@FILE`, `-`, or empty: the version's example.
+
+    Raises `Error` when nothing answers; an answer other than 2xx is shown and ends with 1.
+    """
+    site = _site(workspace, environment)
+    payload = _payload(site, service, data, model)
+    path = f"/models/{model}/invocations" if model else "/invocations"
+    try:
+        answer = site.target.ask_service(
+            service,
+            "POST",
+            path,
+            json.dumps(payload).encode(),
+            timeout_s=DEADLINES_S["proxy.request"],
+            headers={"Content-Type": "application/json"},
+        )
+    except OSError as error:
+        raise Error(
+            f"nothing answers at http://{site.environment.target.listen}: {error}", hint=f"mlrelease status {environment}"
+        ) from error
+    try:
+        body: Any = json.loads(answer.body)
+    except ValueError:
+        body = answer.body.decode(errors="replace")[:500]
+    names = ("x-model-version", "x-bundle", "x-revision", "x-request-id")
+    headers = {name: answer.headers[name] for name in names if name in answer.headers}
+    return Report(
+        verdict=f"{environment}: {service} answered {answer.status}",
+        data={"environment": environment, "service": service, "status": answer.status, "headers": headers, "answer": body},
+        details=[json.dumps(body)[:2000], *(f"{name}: {value}" for name, value in headers.items())],
+        exit_code=0 if 200 <= answer.status < 300 else 1,
+    )
+
+
+def down(workspace: Workspace, environment: str) -> Report:
+    """Ends everything of the environment on this host. The ledger and the cache stay; the next deploy brings it back.
+
+    Raises `Error` while an agent owns the environment: it would bring everything up again.
+    """
+    env = environment_of(workspace.worktree_spec(), environment)
+    site = workspace.site(env)
+    pid = agent_pid(site.state_dir)
+    if pid:
+        raise Error(f"an agent (pid {pid}) owns {environment} and would bring it up again", hint=f"stop it first: kill {pid}")
+    if not site.state_dir.is_dir():
+        return Report(
+            verdict=f"{environment} does not run on this host: nothing to do", data={"environment": environment, "ended": 0}
+        )
+    count = len(site.target.observe().instances)
+    say(f"ending {count} instances, the proxy and the supervisor")
+    site.target.down()
+    return Report(
+        verdict=f"{environment} is down: {count} instances ended",
+        data={"environment": environment, "ended": count},
+        next=f"mlrelease deploy {environment}",
+    )
+
+
+def _site(workspace: Workspace, environment: str) -> Site:
+    site = workspace.site(environment_of(workspace.desired().spec, environment))
+    if not site.state_dir.is_dir():
+        raise Error(f"{environment} does not run on this host (no {site.state_dir})", hint=f"mlrelease deploy {environment}")
+    return site
+
+
+def _payload(site: Site, service: str, data: str, model: str) -> Any:
+    if data:
+        return _parsed(data)
+    recorded = fold(site.environment.name, site.ledger.read(site.environment.name, fetch=False).events).bundle(service)
+    pins = [pin for pin in recorded.models if not model or pin.name == model] if recorded else []
+    for pin in pins:
+        path = site.cache.get(pin.digest)
+        golden = golden_of(site, pin.digest, path, compute=False) if path else None
+        if golden:
+            return golden["payload"]
+    raise UsageError(
+        f"{service} has no input example to send", hint="give the data: --data '{\"inputs\": [[…]]}' or --data @FILE"
+    )
+
+
+def _parsed(data: str) -> Any:
+    where = "--data"
+    try:
+        if data == "-":
+            where, data = "standard input", sys.stdin.read()
+        elif data.startswith("@"):
+            where, data = data[1:], Path(data[1:]).read_text(encoding="utf-8")
+        return json.loads(data)
+    except OSError as error:
+        raise UsageError(f"{where} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{where} is not JSON: {error}") from error

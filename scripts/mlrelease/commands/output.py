@@ -1,0 +1,83 @@
+"""stdout is the result, stderr the story: prints reports, steps and errors, inert and in any encoding."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+
+from mlrelease.delivery.steps import StepMark
+from mlrelease.errors import Error
+from mlrelease.render.report import Report, inert, markdown
+
+
+def emit(report: Report, *, output: str) -> int:
+    """Prints the report in the form asked for, adds it to the job summary in GitHub Actions, returns its exit code."""
+    if output == "json":
+        sys.stdout.write(json.dumps(report.to_json(), indent=2, sort_keys=True) + "\n")
+    else:
+        _text(report)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if os.environ.get("GITHUB_ACTIONS") == "true" and summary:
+        with open(summary, "a", encoding="utf-8") as file:  # noqa: PTH123 - the path is GitHub's, appended to as it says
+            file.write(markdown(report))
+    return report.exit_code
+
+
+def say(line: str) -> None:
+    """One line of the story."""
+    sys.stderr.write(inert(line) + "\n")
+    sys.stderr.flush()
+
+
+def step_line(mark: StepMark) -> None:
+    """One line per step of a rollout."""
+    if mark.name in ("lock", "prepare", "record"):
+        return
+    detail = f"  {mark.detail}" if mark.detail else ""
+    verdict = "failed" if mark.failed else "done"
+    say(f"  {mark.service}: {mark.name} {verdict} in {mark.seconds:.2f} s{detail}")
+
+
+def say_error(error: Error) -> None:
+    """What could not be done, and what to do about it."""
+    say(f"error: {error.message}")
+    if error.hint:
+        say(f"  try  {error.hint}")
+
+
+def _text(report: Report) -> None:
+    from rich.console import Console  # noqa: PLC0415 - 40 ms that JSON output does not pay
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    terminal = sys.stdout.isatty()
+    console = Console(
+        file=sys.stdout,
+        highlight=False,
+        soft_wrap=True,
+        no_color=not terminal or "NO_COLOR" in os.environ,
+        width=None if terminal else 400,
+    )
+    colour = {0: "green", 3: "yellow", 5: "yellow"}.get(report.exit_code, "red")
+    console.print(Text(inert(report.verdict), style=f"bold {colour}" if terminal else ""))
+    if report.rows:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim" if terminal else "", pad_edge=False)
+        for header in report.headers:
+            table.add_column(header, overflow="fold", no_wrap=header not in ("reason", "what"))
+        for row in report.rows:
+            table.add_row(*(Text(inert(cell)) for cell in row))
+        with console.capture() as capture:
+            console.print(table, soft_wrap=False)
+        # rich pads every cell: trailing blanks would stand in logs and golden files
+        sys.stdout.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
+    for line in (*report.details, *report.notes):
+        console.print(Text(f"  {inert(line)}"))
+    if report.next:
+        console.print(Text(f"next: {inert(report.next)}"))
+
+
+def exit_code_of(error: Error, codes: Mapping[type[Error], int]) -> int:
+    """The exit code of an error: that of its class in the table, else 1."""
+    return next((code for kind, code in codes.items() if isinstance(error, kind)), 1)

@@ -1,0 +1,189 @@
+"""`rollback ENV`: a forward commit that restores pins verified here before; with `--now` applied and proved at once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from mlrelease.commands.deploy import DeployOptions, one_pass
+from mlrelease.commands.output import say
+from mlrelease.commands.pins import check_edit, files_for, model_of, tip_files
+from mlrelease.commands.workspace import Workspace, environment_of
+from mlrelease.delivery.artifacts import compute_golden, golden_of
+from mlrelease.delivery.site import Site
+from mlrelease.delivery.source import Desired
+from mlrelease.errors import Error, UsageError
+from mlrelease.history.direction import component_changes, rejection_of
+from mlrelease.history.fold import History, Recorded, fold
+from mlrelease.model.bundle import Bundle, ModelPin
+from mlrelease.model.spec import EnvironmentSpec, ServiceSpec
+from mlrelease.registries.interface import DigestMismatch
+from mlrelease.render.plan import label
+from mlrelease.render.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOptions:
+    """What to go back to: a version of one model, or (without `to`) the last good bundle of the service."""
+
+    service: str = ""
+    model: str = ""
+    to: str = ""
+    now: bool = False
+    push: bool = True
+
+
+def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -> Report:
+    """Commits the restored pins on top of the tracked branch, pushes, and with `now` waits for the proof.
+
+    Raises `Error` when there is nothing to go back to, when the target does not exist or load, or when the push is refused.
+    """
+    if options.now and not options.push:
+        raise UsageError("--now applies what is pushed: it does not go with --no-push")
+    desired = workspace.desired()
+    env = environment_of(desired.spec, environment)
+    service = _service(env, options)
+    site = workspace.site(env)
+    history = fold(environment, site.ledger.read(environment).events)
+    target = _target(history, service, options)
+    bundle = _bundle(target)
+    refused = rejection_of(history, service.name, bundle, component_changes(history, service.name, service.bundle, bundle))
+    if refused and refused.by_person:
+        raise Error(
+            f"{label(bundle)} was rejected by {refused.actor}: {refused.reason}",
+            hint=f"choose another: mlrelease history {environment} --service {service.name}",
+        )
+    if bundle == service.bundle:
+        return _report(env, service, bundle, "git wants it already", f"mlrelease deploy {environment}")
+
+    # (1): the target exists and loads, before anything moves.
+    for pin in bundle.models:
+        _check_loads(site, pin)
+
+    # (2): one commit on top of what is tracked, whatever lies in this work tree.
+    files, _ = tip_files(workspace, desired.revision)
+    changed = files_for(workspace, files, service, bundle, target.revision)
+    check_edit(files, changed, environment, service.name)
+    subject = f"Roll back {service.name} in {environment} to {_names(bundle)}"
+    body = f"{label(service.bundle)} → {label(bundle)}, verified here at {target.revision[:9]}"
+    sha = _commit(workspace, desired.revision, changed, f"{subject}\n\n{body}\n", push=options.push)
+    say(f"committed as {sha[:9]}: {subject}")
+    if not options.now:
+        return _report(env, service, bundle, f"committed as {sha[:9]}", f"mlrelease deploy {environment}")
+
+    # (3): applied and proved now.
+    began = time.monotonic()
+    spec = tip_files(workspace, sha)[1]
+    report = one_pass(
+        workspace, Desired(sha, spec, desired.online), environment, DeployOptions(services=(service.name,)), trigger="rollback"
+    )
+    seconds = time.monotonic() - began
+    code = report.exit_code
+    proved = "proved" if code == 0 else "NOT proved"
+    return replace(report, notes=[*report.notes, f"{label(bundle)} is {proved} after {seconds:.2f} s"], exit_code=code)
+
+
+def _service(environment: EnvironmentSpec, options: RollbackOptions) -> ServiceSpec:
+    if options.model:
+        return model_of(environment, options.model)[0]
+    if options.service:
+        if options.service not in environment.services:
+            known = ", ".join(sorted(environment.services)) or "none"
+            raise UsageError(f"{environment.name} has no valid service {options.service!r}", hint=f"services there: {known}")
+        return environment.services[options.service]
+    if len(environment.services) == 1:
+        return next(iter(environment.services.values()))
+    raise UsageError("which service?", hint=f"--service, one of {', '.join(sorted(environment.services))}")
+
+
+def _target(history: History, service: ServiceSpec, options: RollbackOptions) -> Recorded:
+    """The verified entry to go back to. With `to`, the newest whose model had that version; else the last good one."""
+    verified = [entry for entry in history.verified.get(service.name, ()) if entry.bundle is not None]
+    if options.to:
+        name = options.model or (service.models[0].name if len(service.models) == 1 else "")
+        if not name:
+            raise UsageError("which model goes back to that version?", hint="--model NAME")
+        matching = [e for e in verified if e.bundle and e.bundle.versions().get(name) == options.to]
+        if not matching:
+            known = sorted({e.bundle.versions().get(name, "") for e in verified if e.bundle} - {""})
+            raise Error(
+                f"{name} version {options.to} was never verified in {history.environment}",
+                hint=f"verified there: {', '.join(known) or 'none'}; to move forward: mlrelease bump",
+            )
+        chosen = matching[-1]
+        if options.model and chosen.bundle is not None:
+            # Only this model goes back; everything else stays as git has it.
+            pin = next(p for p in chosen.bundle.models if p.name == name)
+            others = tuple(p for p in service.bundle.models if p.name != name)
+            return replace(chosen, bundle=replace(service.bundle, models=tuple(sorted((*others, pin)))))
+        return chosen
+    recorded = history.bundle(service.name)
+    if recorded is not None and recorded.id != service.bundle.id:
+        # Git is ahead of what serves (an automatic rollback): making git true again is the last good state.
+        return history.recorded[service.name]
+    before = recorded.id if recorded else None
+    entry = history.last_good(service.name, before=before)
+    if entry is None:
+        raise Error(
+            f"nothing else was ever verified for {service.name} in {history.environment}",
+            hint=f"mlrelease history {history.environment} --service {service.name}",
+        )
+    return entry
+
+
+def _check_loads(site: Site, pin: ModelPin) -> None:
+    """Loads a version in isolation; one in this host's cache with golden predictions has loaded before."""
+    path = site.cache.verified(pin.digest)
+    if path is not None and golden_of(site, pin.digest, path, compute=False) is not None:
+        return
+    if path is None:
+        registry = site.registry()
+        facts = registry.describe([(pin.name, pin.version)])[pin.name, pin.version]
+        if facts is None:
+            raise Error(
+                f"{pin.name} version {pin.version} is gone: neither in this host's cache nor at {registry.where}",
+                hint=f"mlrelease history {site.environment.name} names older ones",
+            )
+        try:
+            path = site.cache.ensure(pin, facts, registry)
+        except DigestMismatch as error:
+            raise Error(
+                f"{pin.name} {pin.version} at {registry.where} is not what was verified here: found {error.found}",
+                hint=f"mlrelease history {site.environment.name} names older ones",
+            ) from error
+    say(f"{pin.name} {pin.version}: loading it in an isolated process")
+    compute_golden(path)
+
+
+def _commit(workspace: Workspace, base: str, changed: dict[str, bytes], message: str, *, push: bool) -> str:
+    branch, git = workspace.branch, workspace.git
+    if not branch.remote:
+        return git.commit_paths(changed, message)
+    sha = git.commit_on(base, changed, message)
+    if push:
+        git.push(branch.remote, branch.branch, revision=sha)
+        git.follow(branch.branch, sha)
+    return sha
+
+
+def _bundle(entry: Recorded) -> Bundle:
+    if entry.bundle is None:
+        raise Error("the service was removed there", hint="git revert the removal instead")
+    return entry.bundle
+
+
+def _names(bundle: Bundle) -> str:
+    return ", ".join(f"{pin.name} {pin.version}" for pin in bundle.models) or bundle.image.short
+
+
+def _report(environment: EnvironmentSpec, service: ServiceSpec, bundle: Bundle, what: str, command: str) -> Report:
+    return Report(
+        verdict=f"{environment.name}: {service.name} back to {label(bundle)}: {what}",
+        data={
+            "environment": environment.name,
+            "service": service.name,
+            "before": service.bundle.to_json(),
+            "after": bundle.to_json(),
+        },
+        next=command,
+    )

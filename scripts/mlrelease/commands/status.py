@@ -1,0 +1,99 @@
+"""`status`: what runs, asked of the running services, beside what git wants and what the ledger recorded."""
+
+from __future__ import annotations
+
+from mlrelease.commands.workspace import Workspace, environment_of
+from mlrelease.delivery.agent import agent_pid
+from mlrelease.delivery.passes import look
+from mlrelease.model.change import Change, Health, Plan, Sync
+from mlrelease.model.live import Observation, Role
+from mlrelease.model.spec import EnvironmentSpec
+from mlrelease.model.when import iso
+from mlrelease.render.plan import change_json, label
+from mlrelease.render.report import Report
+
+HEADERS = ("environment", "service", "sync", "health", "git wants", "recorded", "instances", "since", "reason")
+
+
+def status(workspace: Workspace, environments: tuple[str, ...]) -> Report:
+    """The state of every service, one row each. Exit code 0: a look is a look; use `reconcile --check` to judge."""
+    desired = workspace.desired()
+    names = environments or tuple(sorted(desired.spec.environments))
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
+    details: list[str] = []
+    data: dict[str, object] = {}
+    synced, healths = [], []
+    for name in names:
+        environment = environment_of(desired.spec, name)
+        site = workspace.site(environment)
+        here = site.state_dir.is_dir()
+        plan, history, observation = look(site, desired, judged=False, observe=here)
+        pid = agent_pid(site.state_dir) if here else 0
+        for change in plan.changes:
+            entry = history.recorded.get(change.service)
+            since = iso(entry.at)[:19] + "Z" if entry else "–"
+            rows.append(_row(name, change, plan, observation, since))
+            details += [f"{change.service}: {line}" for line in change.drift]
+            synced.append(plan.sync[change.service])
+            healths.append(plan.health[change.service])
+        if not here:
+            notes.append(f"{name} does not run on this host (no {site.state_dir})")
+        else:
+            notes.append(f"{name} answers at http://{environment.target.listen}{_prefix(environment)}")
+            notes.append(f"agent: pid {pid}" if pid else f"no agent watches {name} on this host: mlrelease agent")
+        data[name] = {
+            "revision": desired.revision,
+            "agent_pid": pid,
+            "listen": environment.target.listen,
+            "services": {c.service: change_json(c, plan) | {"instances": _instances(c, observation)} for c in plan.changes},
+        }
+    worst_health = max(healths, key=list(Health).index, default=Health.HEALTHY)
+    in_sync = sum(sync is Sync.IN_SYNC for sync in synced)
+    if not desired.online:
+        notes.append(f"the git host did not answer: this is the last fetched tip of {workspace.branch}")
+    return Report(
+        verdict=f"{in_sync} of {len(rows)} services in sync with {workspace.branch} at {desired.revision[:9]}, {worst_health}",
+        data={"environments": data},
+        headers=HEADERS,
+        rows=rows,
+        details=details,
+        notes=notes,
+        next=f"mlrelease history {names[0]}" if names else "mlrelease validate --offline",
+    )
+
+
+def _row(environment: str, change: Change, plan: Plan, observation: Observation | None, since: str) -> tuple[str, ...]:
+    bundle = change.before
+    if observation is None:
+        instances = "?"
+    else:
+        serving = [i for i in observation.of(change.service) if i.role is Role.ACTIVE]
+        warm = sum(i.role is Role.WARM for i in observation.of(change.service))
+        ready = sum(i.ready for i in serving)
+        instances = f"{ready} of {len(serving)} ready" + (f", {warm} warm" if warm else "")
+    return (
+        environment,
+        change.service,
+        plan.sync[change.service].value,
+        plan.health[change.service].value,
+        label(change.after),
+        label(bundle),
+        instances,
+        since,
+        change.blocked or change.reason,
+    )
+
+
+def _instances(change: Change, observation: Observation | None) -> list[dict[str, object]]:
+    if observation is None:
+        return []
+    return [
+        {"id": i.id, "bundle": i.bundle, "role": i.role.value, "ready": i.ready, "supervised": i.supervised, "pid": i.pid}
+        for i in observation.instances
+        if i.service == change.service
+    ]
+
+
+def _prefix(environment: EnvironmentSpec) -> str:
+    return "/" if len(environment.services) == 1 else "/<service>/"

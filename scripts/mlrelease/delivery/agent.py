@@ -1,0 +1,226 @@
+"""The agent: a pass over every environment at each poll, for ever. Owns its environments on this host and answers requests.
+
+Requests and answers are files in `state_dir`, so that `deploy` can hand over to the agent and take its exit code.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlrelease.deadlines import DEADLINES_S
+from mlrelease.delivery.aliases import write_aliases
+from mlrelease.delivery.passes import Order, PassResult, changed_anything, exit_code, run_pass
+from mlrelease.delivery.site import Site
+from mlrelease.errors import Error
+from mlrelease.log import get
+from mlrelease.model.when import iso
+
+HEARTBEAT_S = 60.0
+REQUEST_POLL_S = 0.1
+ANSWERS_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody asks the agent for a pass now."""
+
+    id: str
+    actor: str
+    only: tuple[str, ...] = ()
+    removals_allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the pass that answered a request came to; `result` is the JSON that `deploy` prints."""
+
+    exit_code: int
+    error: str
+    hint: str
+    result: Mapping[str, Any]
+
+
+@contextmanager
+def ownership(state_dir: Path) -> Iterator[bool]:
+    """Yields whether this process now owns the environment as its agent; holds the claim while the block runs."""
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state_dir / "agent.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield True
+
+
+def agent_pid(state_dir: Path) -> int:
+    """The pid of the agent that owns the environment on this host; 0 when there is none."""
+    try:
+        with (state_dir / "agent.lock").open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return int(file.read().strip() or "0")
+    except OSError:
+        return 0
+    return 0
+
+
+def hand_over(state_dir: Path, request: Request) -> Answer:
+    """Asks the agent for a pass and waits for what came of it. Raises `Error` when the agent ends or does not answer."""
+    asked = state_dir / "requests" / f"{request.id}.json"
+    answered = state_dir / "answers" / f"{request.id}.json"
+    _write(asked, {"id": request.id, "actor": request.actor, "only": request.only, "allow": request.removals_allowed})
+    end = time.monotonic() + DEADLINES_S["agent.answer"]
+    while time.monotonic() < end:
+        if answered.is_file():
+            data = json.loads(answered.read_text())
+            return Answer(data["exit_code"], data["error"], data["hint"], data["result"])
+        if not agent_pid(state_dir):
+            asked.unlink(missing_ok=True)
+            raise Error("the agent ended before it answered", hint="run this again: without an agent it deploys itself")
+        time.sleep(REQUEST_POLL_S)
+    raise Error(
+        f"the agent (pid {agent_pid(state_dir)}) did not answer in {DEADLINES_S['agent.answer']:.0f} s",
+        hint="what it is doing stands in its log",
+    )
+
+
+@dataclass(slots=True)
+class Agent:
+    """Watches one environment. `open_desired` fetches and gives the site as git wants it now, with its desired state."""
+
+    open_desired: Callable[[], tuple[Site, Any]]
+    order: Order
+    describe: Callable[[PassResult], Mapping[str, Any]]
+    report: Callable[[str], None]
+    beaten_at: float = 0.0
+    last_line: str = ""
+
+    def once(self) -> int:
+        """One pass, and the answers to all requests that were there before it. Never raises `Error`: it is reported."""
+        try:
+            site, desired = self.open_desired()
+        except Error as error:
+            self._say(f"cannot read what git wants: {error.message}")
+            return 1
+        requests = _requests(site.state_dir)
+        order = self.order if not requests else _for(self.order, requests)
+        answer = Answer(1, "", "", {})
+        try:
+            result = run_pass(site, desired, order)
+            answer = Answer(exit_code(result), "", "", self.describe(result))
+            if changed_anything(result):
+                self.last_line = ""
+            self._say(_line(site, result))
+        except Error as error:
+            answer = Answer(1, error.message, error.hint, {})
+            self._say(f"{site.environment.name}: {error.message}")
+        for request in requests:
+            _answer(site.state_dir, request, answer)
+        self._after(site, desired.revision)
+        return answer.exit_code
+
+    def _after(self, site: Site, revision: str) -> None:
+        try:
+            write_aliases(site)
+            if site.now() - self.beaten_at >= HEARTBEAT_S:
+                site.ledger.beat(site.environment.name, {"at": iso(site.now()), "revision": revision})
+                self.beaten_at = site.now()
+        except (Error, OSError) as error:
+            get("agent").warning("after the pass", error=str(error))
+
+    def _say(self, line: str) -> None:
+        """Reports a line unless it says the same as the one before."""
+        if line != self.last_line:
+            self.last_line = line
+            self.report(line)
+
+
+def watch(agents: list[Agent], state_dirs: list[Path], *, interval_s: float, stop: Callable[[], bool]) -> None:
+    """Passes over all environments until `stop`, each `interval_s` or as soon as somebody asks.
+
+    Raises `Error` when another agent owns one of them.
+    """
+    with ExitStack() as owned:
+        for folder in state_dirs:
+            if not owned.enter_context(ownership(folder)):
+                raise Error(f"another agent owns this environment (pid {agent_pid(folder)})", hint=f"its state is in {folder}")
+        while not stop():
+            for agent in agents:
+                agent.once()
+            _pause(state_dirs, interval_s, stop)
+
+
+def _pause(state_dirs: list[Path], interval_s: float, stop: Callable[[], bool]) -> None:
+    end = time.monotonic() + interval_s
+    while time.monotonic() < end and not stop() and not any(_waiting(folder) for folder in state_dirs):
+        time.sleep(min(REQUEST_POLL_S, max(0.0, end - time.monotonic())))
+
+
+def _waiting(state_dir: Path) -> bool:
+    return any((state_dir / "requests").glob("*.json"))
+
+
+def _requests(state_dir: Path) -> list[Request]:
+    found = []
+    for path in sorted((state_dir / "requests").glob("*.json")):
+        try:
+            data = json.loads(path.read_text())
+            found.append(Request(data["id"], data["actor"], tuple(data["only"]), bool(data["allow"])))
+        except (OSError, ValueError, KeyError) as error:
+            get("agent").warning("a request that cannot be read is dropped", path=path.name, error=type(error).__name__)
+            path.unlink(missing_ok=True)
+    return found
+
+
+def _for(order: Order, requests: list[Request]) -> Order:
+    """One pass answers all that wait: it is impatient, and narrowed only when all ask for the same services."""
+    only = {request.only for request in requests}
+    return replace(
+        order,
+        actor=requests[0].actor,
+        trigger="deploy",
+        impatient=True,
+        only=frozenset(only.pop()) if len(only) == 1 else frozenset(),
+        removals_allowed=all(request.removals_allowed for request in requests),
+    )
+
+
+def _answer(state_dir: Path, request: Request, answer: Answer) -> None:
+    body = {"exit_code": answer.exit_code, "error": answer.error, "hint": answer.hint, "result": answer.result}
+    _write(state_dir / "answers" / f"{request.id}.json", body)
+    (state_dir / "requests" / f"{request.id}.json").unlink(missing_ok=True)
+    for old in sorted((state_dir / "answers").glob("*.json"))[:-ANSWERS_KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def _write(path: Path, body: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    staged.write_text(json.dumps(body))
+    staged.replace(path)
+
+
+def _line(site: Site, result: PassResult) -> str:
+    parts = [f"{name} {receipt.outcome}" for name, receipt in sorted(result.receipts.items())]
+    parts += [
+        f"{change.service} blocked ({change.blocked})"
+        for change in result.plan.changes
+        if change.blocked and change.service not in result.receipts
+    ]
+    state = "; ".join(parts) or "nothing to do"
+    return f"{site.environment.name} at {result.plan.revision[:9]}: {state}" + (
+        "" if result.online else " (git host does not answer)"
+    )

@@ -1,0 +1,315 @@
+"""One reconcile pass over one environment: observe → classify → plan → act → verify → record (DESIGN §5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from mlrelease.deadlines import DEADLINES_S
+from mlrelease.delivery import lock as locks
+from mlrelease.delivery.aliases import queue_aliases
+from mlrelease.delivery.artifacts import prune_cache
+from mlrelease.delivery.lock import Lock, LockHeld, PlanStale
+from mlrelease.delivery.rollout import roll_out
+from mlrelease.delivery.site import Site
+from mlrelease.delivery.source import Desired
+from mlrelease.delivery.steps import Listener, Steps
+from mlrelease.errors import Error
+from mlrelease.gates.evaluate import evaluate
+from mlrelease.gates.interface import Subject
+from mlrelease.history.fold import History, fold
+from mlrelease.log import get
+from mlrelease.model.change import Change, ChangeKind, Direction, Outcome, Plan
+from mlrelease.model.event import DeployFinished, ServiceReceipt
+from mlrelease.model.gate import GateResult
+from mlrelease.model.live import Observation, Role
+from mlrelease.model.spec import EnvironmentSpec
+from mlrelease.plan.make import judge, make_plan, pins_to_judge
+from mlrelease.registries.evidence import gather
+from mlrelease.targets.interface import Fenced
+
+PLAN_TRIES = 5
+"""So often a pass plans anew when the history moved under it, before it says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who asks for a pass and how: `impatient` does not wait after a try that errored (a person asked)."""
+
+    actor: str
+    trigger: str
+    run_id: str
+    new_id: Callable[[], str]
+    listener: Listener
+    impatient: bool = True
+    only: frozenset[str] = frozenset()
+    removals_allowed: bool = False
+    lock_timeout_s: float = DEADLINES_S["lock.wait"]
+    run_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """What a pass found and did. `receipts` holds the services it acted on; `finished` is None when nothing was written."""
+
+    plan: Plan
+    history: History
+    online: bool
+    receipts: Mapping[str, ServiceReceipt] = field(default_factory=dict)
+    finished: DeployFinished | None = None
+    spooled: int = 0
+
+
+def look(
+    site: Site,
+    desired: Desired,
+    *,
+    impatient: bool = True,
+    only: frozenset[str] = frozenset(),
+    removals_allowed: bool = False,
+    read_files: bool = True,
+    observe: bool = True,
+    fetch: bool = True,
+    judged: bool = True,
+) -> tuple[Plan, History, Observation | None]:
+    """The plan of an environment as of now, with its history and observation; changes nothing but the artifact cache.
+
+    `judged`: with the gates' word on it. `observe`, `fetch`, `read_files`: look at the target, at the git host, into
+    the artifacts of changed pins.
+    """
+    view = site.ledger.read(site.environment.name, fetch=fetch)
+    if view.broken:
+        raise Error(
+            f"the ledger of {site.environment.name} does not hold together: {view.broken}",
+            hint="somebody rewrote the history: compare the branch mlrelease/ledger with a backup",
+        )
+    history = fold(site.environment.name, view.events)
+    observation = site.target.observe() if observe else None
+    plan = make_plan(
+        site.environment,
+        history,
+        observation,
+        revision=desired.revision,
+        now=site.now(),
+        impatient=impatient,
+        only=only,
+        removals_allowed=removals_allowed,
+    )
+    results = gate_results(site, plan, read_files=read_files) if judged else {}
+    return judge(plan, results), history, observation
+
+
+def run_pass(site: Site, desired: Desired, order: Order) -> PassResult:
+    """One pass. Writes nothing to the ledger when there is nothing to do.
+
+    Raises `LockHeld` after `lock_timeout_s`, `Fenced` when a newer pass took over, `Error` when it could not look.
+    """
+    until = time.monotonic() + order.lock_timeout_s
+    for _ in range(PLAN_TRIES):
+        try:
+            return _once(site, desired, order)
+        except PlanStale:
+            continue
+        except LockHeld:
+            if not locks.wait(until):
+                raise
+    while True:
+        try:
+            return _once(site, desired, order)
+        except (PlanStale, LockHeld) as error:
+            if not locks.wait(until):
+                if isinstance(error, LockHeld):
+                    raise
+                raise Error("the ledger kept moving while this pass planned", hint="run it again") from error
+
+
+def gate_results(site: Site, plan: Plan, *, read_files: bool) -> dict[str, tuple[GateResult, ...]]:
+    """Each service's gate results; evidence for all of them is gathered at once."""
+    wanted = {change.service: pins_to_judge(change) for change in plan.changes}
+    requests = [request for pins in wanted.values() for request in pins]
+    if not requests:
+        return {}
+    evidence = gather(requests, registry=site.registry, cache=site.cache, read_files=read_files)
+    results: dict[str, tuple[GateResult, ...]] = {}
+    for service, pins in wanted.items():
+        specs = {m.name: m.gates for m in site.environment.services[service].models} if pins else {}
+        said: list[GateResult] = []
+        for pin, back in pins:
+            subject = Subject(site.environment.name, service, pin, Direction.BACK if back else Direction.FORWARD)
+            said += evaluate(specs[pin.name], subject, evidence[pin])
+        results[service] = tuple(said)
+    return results
+
+
+def _once(site: Site, desired: Desired, order: Order) -> PassResult:
+    plan, history, observation = look(
+        site, desired, impatient=order.impatient, only=order.only, removals_allowed=order.removals_allowed
+    )
+    _refuse_stale(site, desired, history)
+    news = _news(plan)
+    if not plan.acting and not news:
+        _reap(site, history, observation, site.environment)
+        return PassResult(plan, history, desired.online)
+    steps = Steps("", order.listener)
+    with steps.step("lock"):
+        held = locks.take(
+            site,
+            history,
+            new_id=order.new_id,
+            actor=order.actor,
+            revision=desired.revision,
+            trigger=order.trigger,
+            services=tuple(change.service for change in (*plan.acting, *news)),
+        )
+    receipts, interrupted = _act(site, plan, history, held, order, steps, news)
+    finished = DeployFinished(
+        id=order.new_id(),
+        environment=site.environment.name,
+        at=site.now(),
+        actor=order.actor,
+        revision=desired.revision,
+        trigger=order.trigger,
+        started=held.started.id,
+        started_at=held.started.at,
+        services=receipts,
+        run_url=order.run_url,
+    )
+    with steps.step("record"):
+        appended = site.ledger.append([finished])
+    if interrupted:
+        raise KeyboardInterrupt
+    after = fold(site.environment.name, site.ledger.read(site.environment.name, fetch=False).events)
+    queue_aliases(site, receipts)
+    prune_cache(site, after)
+    return PassResult(plan, after, desired.online, receipts, finished, appended.spooled)
+
+
+def _act(
+    site: Site,
+    plan: Plan,
+    history: History,
+    held: Lock,
+    order: Order,
+    pass_steps: Steps,
+    news: tuple[Change, ...],
+) -> tuple[dict[str, ServiceReceipt], bool]:
+    """Each acting Change, one after the other, each its own transaction; and what is newly blocked, for the record."""
+    receipts = {change.service: _blocked_receipt(change) for change in news}
+    interrupted = False
+    if not plan.acting:
+        return receipts, interrupted
+    try:
+        with pass_steps.step("prepare"):
+            site.target.prepare(held.height)
+    except Fenced:
+        raise
+    except (Error, OSError) as error:
+        return receipts | {c.service: _errored_receipt(c, str(error)) for c in plan.acting}, interrupted
+    for change in plan.acting:
+        if interrupted:
+            receipts[change.service] = _errored_receipt(change, "interrupted before it began", Outcome.ABORTED)
+            continue
+        log = get("pass").bind(environment=plan.environment, service=change.service, change=change.kind.value)
+        log.info("begins", reason=change.reason)
+        receipt = roll_out(site, change, history, Steps(change.service, order.listener), revision=plan.revision)
+        log.info("ended", outcome=receipt.outcome.value, reason=receipt.reason)
+        receipts[change.service] = receipt
+        interrupted = receipt.outcome is Outcome.ABORTED
+    return receipts, interrupted
+
+
+def _refuse_stale(site: Site, desired: Desired, history: History) -> None:
+    """A tip that is a strict ancestor of what was applied is an old job or a rewritten branch (DESIGN §6 row 6)."""
+    applied = history.applied
+    if not applied or applied == desired.revision or site.git.resolve(applied) is None:
+        return
+    if site.git.is_ancestor(desired.revision, applied):
+        raise Error(
+            f"{site.branch} is at {desired.revision[:9]}, which is older than what was applied here: {applied[:9]}",
+            hint="to go back, revert: git revert, or mlrelease rollback; the branch must not be moved back",
+        )
+
+
+def _news(plan: Plan) -> tuple[Change, ...]:
+    """The blocked Changes worth a receipt: those that a gate shut just now.
+
+    Written once, they wait (`classify.not_before`) and are not judged again meanwhile. A standing rejection, hold or
+    finding is state that the plan shows; it was written by whoever made it.
+    """
+    return tuple(c for c in plan.changes if c.blocked_by.startswith("gate:") and c.after is not None)
+
+
+def _blocked_receipt(change: Change) -> ServiceReceipt:
+    errored = change.blocked_by.endswith(":errored")
+    return ServiceReceipt(
+        outcome=Outcome.ERRORED if errored else Outcome.BLOCKED,
+        change=change.kind,
+        direction=change.direction,
+        reason=change.blocked,
+        before=change.before,
+        after=change.after,
+        gate_results=tuple(result.to_json() for result in change.gate_results),
+    )
+
+
+def _errored_receipt(change: Change, reason: str, outcome: Outcome = Outcome.ERRORED) -> ServiceReceipt:
+    return ServiceReceipt(outcome, change.kind, change.direction, reason, change.before, change.after)
+
+
+def _reap(site: Site, history: History, observation: Observation | None, environment: EnvironmentSpec) -> None:
+    """Stops warm instances whose time is over. Housekeeping: no event; a newer pass simply wins."""
+    if observation is None:
+        return
+    now = site.now()
+    due = [i for i in observation.instances if i.role is Role.WARM and i.until and i.until <= now]
+    if not due:
+        return
+    try:
+        site.target.prepare(history.height)
+        for instance in due:
+            site.target.stop(instance.id, drain_s=DEADLINES_S["instance.drain"])
+            get("reap").info("stopped a warm instance", environment=environment.name, instance=instance.id)
+    except Fenced:
+        get("reap").info("a newer pass is at work")
+
+
+def exit_code(result: PassResult) -> int:
+    """The worst over the services (DESIGN §5.4): 1 > 6 > 5 > 4 > 0."""
+    codes = {0}
+    for receipt in result.receipts.values():
+        codes.add(_OUTCOME_CODE[receipt.outcome])
+    for change in result.plan.changes:
+        if change.service not in result.receipts:
+            codes.add(blocked_code(change))
+    return worst(codes)
+
+
+def blocked_code(change: Change) -> int:
+    """The exit code of a Change that may not be done: findings 4, an errored gate 1, any other no 5; 0 when it may."""
+    if not change.blocked:
+        return 0
+    if change.blocked_by in ("findings", "undeclared"):
+        return 4
+    return 1 if change.blocked_by.endswith(":errored") else 5
+
+
+_OUTCOME_CODE = {
+    Outcome.SUCCEEDED: 0,
+    Outcome.RUNNING: 0,
+    Outcome.ROLLED_BACK: 6,
+    Outcome.FAILED: 1,
+    Outcome.ERRORED: 1,
+    Outcome.ABORTED: 130,
+    Outcome.BLOCKED: 5,
+}
+
+
+def worst(codes: set[int]) -> int:
+    """The exit code that wins over several environments or services."""
+    return next((code for code in (130, 1, 6, 5, 4, 3) if code in codes), 0)
+
+
+def changed_anything(result: PassResult) -> bool:
+    """Whether the pass touched the target."""
+    return any(r.change is not ChangeKind.NOOP and r.outcome is not Outcome.BLOCKED for r in result.receipts.values())

@@ -1,0 +1,275 @@
+"""One Service moving from one Bundle to another, written once over the Target protocol (DESIGN §2 Rollout, §5.5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mlrelease.deadlines import DEADLINES_S
+from mlrelease.delivery import probes
+from mlrelease.delivery.artifacts import make_launch
+from mlrelease.delivery.probes import VerificationFailed
+from mlrelease.delivery.site import Site
+from mlrelease.delivery.steps import Steps
+from mlrelease.errors import Error
+from mlrelease.history.direction import left_behind, moved_forward
+from mlrelease.history.fold import History
+from mlrelease.log import get
+from mlrelease.model.bundle import Bundle, BundleId
+from mlrelease.model.change import Change, ChangeKind, Direction, Outcome
+from mlrelease.model.event import Component, Probe, ServiceReceipt
+from mlrelease.model.live import Instance, Observation, Role
+from mlrelease.plan.drift import settings_of
+from mlrelease.targets.interface import Fenced, Target
+
+DRAIN_POLL_S = 0.02
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One Change being carried out. `proofs` are the probes so far; `switched` is when the traffic has moved."""
+
+    site: Site
+    change: Change
+    revision: str
+    steps: Steps
+    before: Observation
+    settings: Mapping[str, Any]
+    switched: bool = False
+    proofs: list[Probe] = field(default_factory=list)
+
+    @property
+    def target(self) -> Target:
+        """Where it happens."""
+        return self.site.target
+
+    @property
+    def service(self) -> str:
+        """What moves."""
+        return self.change.service
+
+
+def roll_out(site: Site, change: Change, history: History, steps: Steps, *, revision: str) -> ServiceReceipt:
+    """Carries the Change out and returns what happened, whatever the outcome. Only `Fenced` and interrupts leave it.
+
+    A failure before the switch leaves what serves as it was. After it, a forward move goes back; a rollback stays.
+    """
+    rollout = Rollout(site, change, revision, steps, site.target.observe(), _settings(site, change, history))
+    try:
+        if change.kind is ChangeKind.REMOVE:
+            _remove(rollout)
+        else:
+            _converge(rollout)
+    except Fenced:
+        raise
+    except VerificationFailed as failure:
+        rollout.proofs.append(failure.probe)
+        return _failed(rollout, failure.probe.reason)
+    except (Error, OSError) as error:
+        get("rollout").warning("errored", service=change.service, error=str(error))
+        return _errored(rollout, history, str(error))
+    except KeyboardInterrupt:
+        _tidy(rollout)
+        return _receipt(rollout, Outcome.ABORTED, "interrupted")
+    rejects = left_behind(change.components)
+    return _receipt(rollout, Outcome.SUCCEEDED, change.reason, rejects=rejects)
+
+
+def _converge(rollout: Rollout) -> None:
+    """Brings the service to its bundle: start → ready → identity → golden → traffic → proof → drain → stop or keep warm."""
+    bundle = _bundle(rollout)
+    target, steps = rollout.target, rollout.steps
+
+    # (1): everything that will be loaded lies verified on this host.
+    with steps.step("artifacts") as detail:
+        launch = make_launch(rollout.site, bundle, rollout.settings)
+        detail.append(f"{len(launch.artifacts)} verified")
+
+    # (2): instances that fit, beside what serves.
+    with steps.step("start") as detail:
+        fitting = target.start(launch)
+        detail.append(f"{len(fitting)} instances")
+    with steps.step("ready"):
+        instances = probes.wait_ready(target, rollout.service, [i.id for i in fitting])
+
+    # (3): each says who it is and predicts what it should, before it gets a request.
+    with steps.step("identity"):
+        rollout.proofs += probes.identity(target, instances, bundle)
+    with steps.step("golden"):
+        rollout.proofs += probes.golden(target, instances, launch.artifacts)
+
+    # (4): the traffic, confirmed by the proxy.
+    with steps.step("switch") as detail:
+        rollout.switched = True
+        _route(rollout, bundle.id, instances)
+        target.keep([i.id for i in instances], 0.0)
+        detail.append(f"all traffic to {bundle.id}")
+
+    # (5): settled and proved, through the proxy and of every instance.
+    with steps.step("proof"):
+        rollout.proofs += probes.settled(target, instances, bundle, launch.artifacts)
+
+    # (6): what served before has nothing in flight; it is kept warm, or stopped when it is of the same bundle.
+    with steps.step("drain"):
+        _drain(rollout, [i.id for i in _others(rollout, instances)])
+    with steps.step("retire") as detail:
+        detail.append(_retire(rollout, instances))
+
+
+def _remove(rollout: Rollout) -> None:
+    """Takes the route away, waits for what is in flight, stops every instance."""
+    instances = [i for i in rollout.before.instances if i.service == rollout.service]
+    with rollout.steps.step("switch"):
+        rollout.switched = True
+        rollout.target.route(
+            rollout.service, {}, instances=(), prefix=f"/{rollout.service}/", revision=rollout.revision, timeout_s=0.0
+        )
+    with rollout.steps.step("drain"):
+        _drain(rollout, [i.id for i in instances if i.role is Role.ACTIVE])
+    with rollout.steps.step("retire") as detail:
+        for instance in instances:
+            rollout.target.stop(instance.id, drain_s=DEADLINES_S["instance.drain"])
+        detail.append(f"{len(instances)} instances stopped")
+
+
+def _failed(rollout: Rollout, reason: str) -> ServiceReceipt:
+    """Verification said no: the candidate goes, what was verified serves on; a rollback stays on its target."""
+    if rollout.change.kind in (ChangeKind.REPAIR, ChangeKind.SETTINGS) or rollout.change.direction is not Direction.FORWARD:
+        if not rollout.switched:
+            _tidy(rollout)
+        return _receipt(rollout, Outcome.FAILED, reason)
+    restored = _restore(rollout)
+    _tidy(rollout)
+    rejects = moved_forward(rollout.change.components)
+    outcome = Outcome.ROLLED_BACK if restored else Outcome.FAILED
+    return _receipt(rollout, outcome, reason, rejects=rejects)
+
+
+def _errored(rollout: Rollout, history: History, reason: str) -> ServiceReceipt:
+    """We could not tell: put back what served, reject nothing. After a rollback's switch, stay and name what is older."""
+    if rollout.switched and rollout.change.direction is Direction.BACK:
+        after = rollout.change.after
+        older = history.last_good(rollout.service, before=after.id if after else None)
+        hint = f"; the next older verified bundle is {older.bundle.id}" if older and older.bundle else ""
+        return _receipt(rollout, Outcome.ERRORED, f"{reason}{hint}")
+    if rollout.change.kind in (ChangeKind.CREATE, ChangeKind.UPDATE, ChangeKind.ROLLBACK):
+        try:
+            _restore(rollout)
+            _tidy(rollout)
+        except Fenced:
+            raise
+        except (Error, OSError) as error:
+            reason = f"{reason}; and putting back failed: {error}"
+    return _receipt(rollout, Outcome.ERRORED, reason)
+
+
+def _restore(rollout: Rollout) -> bool:
+    """Sees to it that the bundle before serves. True when it does; without one the candidate's route is taken away."""
+    before = rollout.change.before
+    serving = [i for i in rollout.before.of(rollout.service, before.id) if i.ready] if before else []
+    if before is None or not serving:
+        if rollout.switched and before is None:
+            rollout.target.route(
+                rollout.service, {}, instances=(), prefix=f"/{rollout.service}/", revision=rollout.revision, timeout_s=0.0
+            )
+        return False
+    if rollout.switched or _weights(rollout.before, rollout.service) != {before.id: 100}:
+        with rollout.steps.step("switch_back"):
+            revision = rollout.before.routes[rollout.service].revision if rollout.service in rollout.before.routes else ""
+            _route(replace(rollout, revision=revision or rollout.revision), before.id, serving)
+    return True
+
+
+def _tidy(rollout: Rollout) -> None:
+    """Stops what this rollout started and does not route to: nothing of a candidate is left behind."""
+    known = {i.id for i in rollout.before.instances}
+    after = rollout.change.after
+    seen = rollout.target.observe()
+    if after is None or after.id in _weights(seen, rollout.service):
+        # Same bundle as the one that serves: only what is new and unrouted could go, and a repair will take it up.
+        return
+    for instance in seen.of(rollout.service, after.id):
+        if instance.id not in known or instance.role is Role.CANDIDATE:
+            rollout.target.stop(instance.id, drain_s=DEADLINES_S["instance.drain"])
+
+
+def _retire(rollout: Rollout, instances: Sequence[Instance]) -> str:
+    """Other bundles that served are kept warm; same-bundle instances that no longer fit, leftovers and strays are stopped."""
+    bundle, site = _bundle(rollout), rollout.site
+    warm = []
+    stopped = 0
+    for instance in _others(rollout, instances):
+        was_serving = rollout.change.before is not None and instance.bundle == rollout.change.before.id != bundle.id
+        if was_serving and instance.supervised and instance.ready and site.environment.keep_warm_s > 0:
+            warm.append(instance.id)
+        elif instance.role is not Role.WARM or instance.bundle == bundle.id:
+            rollout.target.stop(instance.id, drain_s=DEADLINES_S["instance.drain"])
+            stopped += 1
+    if warm:
+        rollout.target.keep(warm, site.now() + site.environment.keep_warm_s)
+    return f"{len(warm)} kept warm, {stopped} stopped"
+
+
+def _others(rollout: Rollout, instances: Sequence[Instance]) -> list[Instance]:
+    """Every other instance of the service that was seen before this rollout began."""
+    fitting = {i.id for i in instances}
+    return [i for i in rollout.before.instances if i.service == rollout.service and i.id not in fitting]
+
+
+def _route(rollout: Rollout, bundle: BundleId, instances: Sequence[Instance]) -> None:
+    rollout.target.route(
+        rollout.service,
+        {bundle: 100},
+        instances=[i.id for i in instances],
+        prefix=f"/{rollout.service}/",
+        revision=rollout.revision,
+        timeout_s=float(rollout.settings.get("timeout_s", DEADLINES_S["proxy.request"])),
+    )
+
+
+def _drain(rollout: Rollout, instances: Sequence[str]) -> None:
+    """Waits until the proxy has nothing in flight to these, twice in a row; at the deadline stopping drains on."""
+    end = time.monotonic() + DEADLINES_S["instance.drain"]
+    quiet = 0
+    while quiet < 2 and time.monotonic() < end:
+        quiet = quiet + 1 if rollout.target.idle(instances) else 0
+        time.sleep(DRAIN_POLL_S)
+
+
+def _weights(observation: Observation, service: str) -> Mapping[BundleId, int]:
+    route = observation.routes.get(service)
+    return dict(route.weights) if route else {}
+
+
+def _bundle(rollout: Rollout) -> Bundle:
+    if rollout.change.after is None:
+        raise Error(f"{rollout.service}: a {rollout.change.kind} without a bundle", hint="please report this")
+    return rollout.change.after
+
+
+def _receipt(rollout: Rollout, outcome: Outcome, reason: str, rejects: tuple[Component, ...] = ()) -> ServiceReceipt:
+    return ServiceReceipt(
+        outcome=outcome,
+        change=rollout.change.kind,
+        direction=rollout.change.direction,
+        reason=reason,
+        before=rollout.change.before,
+        after=rollout.change.after,
+        rejects=rejects,
+        gate_results=tuple(result.to_json() for result in rollout.change.gate_results),
+        probes=tuple(rollout.proofs),
+        steps=tuple(rollout.steps.done),
+        exercised=rollout.target.exercises if rollout.change.after else (),
+        settings=rollout.settings,
+    )
+
+
+def _settings(site: Site, change: Change, history: History) -> Mapping[str, Any]:
+    """Those of the service file; where it cannot be read, those that are recorded."""
+    service = site.environment.services.get(change.service)
+    if service is not None:
+        return settings_of(site.environment, service)
+    recorded = history.recorded.get(change.service)
+    return recorded.settings if recorded else {}

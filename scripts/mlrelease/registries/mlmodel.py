@@ -1,0 +1,110 @@
+"""What a version's `MLmodel` file and its serving example say. Reads text and never loads a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from mlrelease.errors import Error
+
+ROWS = 32
+"""As many rows of an example become golden predictions (DESIGN §2)."""
+
+_LARGEST_MLMODEL = 4 << 20
+_LARGEST_EXAMPLE = 64 << 20
+_ROW_LISTS = ("dataframe_records", "instances", "inputs")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelMetadata:
+    """What the `MLmodel` file declares. `inputs` are the signature's columns or tensors, None without a signature.
+
+    `example` is the path of the serving example below the model's folder, empty if the version has none.
+    """
+
+    flavors: tuple[str, ...]
+    inputs: tuple[Mapping[str, Any], ...] | None
+    has_input_example: bool
+    example: str = ""
+
+
+def metadata(path: Path) -> ModelMetadata:
+    """What the `MLmodel` file in the folder `path` declares. Raises `Error` when it is missing or not one."""
+    import yaml  # noqa: PLC0415 - only bump and the server's start come here
+
+    file = path / "MLmodel"
+    try:
+        # The safe loader: tags that would make objects are errors.
+        found = yaml.load(_text(file, _LARGEST_MLMODEL), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+        saved = found.get("saved_input_example_info") or {}
+        inputs = (found.get("signature") or {}).get("inputs")
+        return ModelMetadata(
+            flavors=tuple(sorted(str(flavor) for flavor in found["flavors"])),
+            inputs=None if inputs is None else tuple(json.loads(inputs)),
+            has_input_example=bool(saved),
+            example=str(saved.get("serving_input_path") or "") if saved else "",
+        )
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise Error("the MLmodel file is not one that MLflow writes", hint="log the model again", where=str(file)) from e
+
+
+def serving_example(path: Path) -> Mapping[str, Any] | None:
+    """The version's own example as a request body, cut to 32 rows; None if it has none that a server could answer.
+
+    Raises `Error` when the file is named but missing, or is not a JSON object.
+    """
+    declared = metadata(path)
+    if not declared.example:
+        return None
+    relative = PurePosixPath(declared.example)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise Error("the MLmodel file names a serving example outside the model's folder", where=str(path / "MLmodel"))
+    file = path / relative
+    try:
+        payload = json.loads(_text(file, _LARGEST_EXAMPLE))
+    except ValueError as e:
+        raise Error("the serving example is not JSON", hint="log the model again", where=str(file)) from e
+    if not isinstance(payload, dict):
+        raise Error("the serving example is not a JSON object", hint="log the model again", where=str(file))
+    return cut(payload, declared.inputs)
+
+
+def cut(payload: Mapping[str, Any], inputs: tuple[Mapping[str, Any], ...] | None = None) -> dict[str, Any]:
+    """A copy of a scoring request with its first 32 rows. What is not a list of rows stays as it is."""
+    shorter = dict(payload)
+    split = payload.get("dataframe_split")
+    if isinstance(split, dict):
+        shorter["dataframe_split"] = {
+            key: value[:ROWS] if key in ("data", "index") and isinstance(value, list) else value for key, value in split.items()
+        }
+    for key in _ROW_LISTS:
+        value = payload.get(key)
+        if isinstance(value, list):
+            shorter[key] = value[:ROWS]
+        elif isinstance(value, dict) and _is_columns(value, inputs):
+            shorter[key] = {name: column[:ROWS] for name, column in value.items()}
+    return shorter
+
+
+def _is_columns(value: Mapping[str, Any], inputs: tuple[Mapping[str, Any], ...] | None) -> bool:
+    """Whether each value is a list of rows. A column of type array may hold one row's array instead: that is not cut."""
+    columns = list(value.values())
+    if not columns or not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return False
+    return not any(spec.get("type") == "array" and spec.get("name") in value for spec in inputs or ())
+
+
+def _text(file: Path, largest: int) -> str:
+    try:
+        if file.is_symlink() or not file.is_file():
+            raise Error(f"the model's folder has no file {file.name}", where=str(file.parent))
+        if file.stat().st_size > largest:
+            raise Error(f"the file is larger than {largest >> 20} MiB", where=str(file))
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as e:
+        raise Error("the file is not UTF-8 text", where=str(file)) from e
+    except OSError as e:
+        raise Error(f"cannot read a file of the model: {(e.strerror or '').lower()}", where=str(file)) from e

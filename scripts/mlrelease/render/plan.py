@@ -1,0 +1,173 @@
+"""A plan and the receipts of a pass, for people and as JSON. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from mlrelease.model.bundle import Bundle
+from mlrelease.model.change import Change, ChangeKind, Outcome, Plan, Sync
+from mlrelease.model.event import ServiceReceipt, receipt_to_json
+from mlrelease.model.gate import GateStatus
+from mlrelease.render.report import Report
+
+PLAN_HEADERS = ("service", "change", "from", "to", "gates", "reason")
+RECEIPT_HEADERS = ("service", "outcome", "from", "to", "seconds", "reason")
+
+
+def plan_report(plan: Plan, *, next_command: str, notes: tuple[str, ...] = (), exit_code: int = 0) -> Report:
+    """The table of what would happen, one row a service."""
+    return Report(
+        verdict=f"{plan.environment}: {_counts(plan)}",
+        data=plan_json(plan),
+        headers=PLAN_HEADERS,
+        rows=[_row(change) for change in plan.changes],
+        details=[line for change in plan.changes for line in _details(change)],
+        notes=notes,
+        next=next_command,
+        exit_code=exit_code,
+    )
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """Stable keys: environment, revision, changes by service."""
+    return {
+        "environment": plan.environment,
+        "revision": plan.revision,
+        "changes": {change.service: change_json(change, plan) for change in plan.changes},
+    }
+
+
+def change_json(change: Change, plan: Plan) -> dict[str, Any]:
+    """One Change with its reason, components, gates, sync and health."""
+    return {
+        "change": change.kind.value,
+        "reason": change.reason,
+        "blocked": change.blocked,
+        "blocked_by": change.blocked_by,
+        "direction": change.direction.value,
+        "before": change.before.to_json() if change.before else None,
+        "after": change.after.to_json() if change.after else None,
+        "components": [
+            {"key": c.key, "before": c.before_label, "after": c.after_label, "direction": c.direction.value}
+            for c in change.components
+        ],
+        "drift": list(change.drift),
+        "gates": [result.to_json() for result in change.gate_results],
+        "sync": plan.sync[change.service].value,
+        "health": plan.health[change.service].value,
+    }
+
+
+def receipts_report(
+    plan: Plan, receipts: Mapping[str, ServiceReceipt], *, next_command: str, notes: tuple[str, ...], exit_code: int
+) -> Report:
+    """What a pass did, one row a service; those it did not touch say why."""
+    rows = []
+    for change in plan.changes:
+        receipt = receipts.get(change.service)
+        if receipt is None:
+            outcome = "blocked" if change.blocked else "noop"
+            rows.append(
+                (change.service, outcome, label(change.before), label(change.after), "", change.blocked or change.reason)
+            )
+        else:
+            seconds = sum(step.seconds for step in receipt.steps)
+            rows.append(
+                (
+                    change.service,
+                    f"{receipt.change}: {receipt.outcome}",
+                    label(receipt.before),
+                    label(receipt.after),
+                    f"{seconds:.2f}" if receipt.steps else "",
+                    receipt.reason,
+                )
+            )
+    return Report(
+        verdict=f"{plan.environment} at {plan.revision[:9]}: {_outcomes(plan, receipts)}",
+        data={
+            "environment": plan.environment,
+            "revision": plan.revision,
+            "services": {name: receipt_to_json(receipt) for name, receipt in sorted(receipts.items())},
+            "changes": {change.service: change_json(change, plan) for change in plan.changes},
+        },
+        headers=RECEIPT_HEADERS,
+        rows=rows,
+        details=[line for name, receipt in sorted(receipts.items()) for line in _proofs(name, receipt)],
+        notes=notes,
+        next=next_command,
+        exit_code=exit_code,
+    )
+
+
+def label(bundle: Bundle | None) -> str:
+    """What people call a bundle: its model versions (or the image, where it serves none) and its id."""
+    if bundle is None:
+        return "nothing"
+    names = ", ".join(f"{pin.name} {pin.version}" for pin in bundle.models) or bundle.image.short
+    return f"{names} ({bundle.id[:7]})"
+
+
+def _counts(plan: Plan) -> str:
+    kinds = Counter(change.kind for change in plan.changes if change.acts)
+    names = {
+        ChangeKind.CREATE: "to create",
+        ChangeKind.UPDATE: "to update",
+        ChangeKind.ROLLBACK: "to roll back",
+        ChangeKind.REPAIR: "to repair",
+        ChangeKind.SETTINGS: "with new settings",
+        ChangeKind.REMOVE: "to remove",
+    }
+    parts = [f"{kinds[kind]} {text}" for kind, text in names.items() if kinds[kind]]
+    blocked = sum(1 for change in plan.changes if change.blocked)
+    if blocked:
+        parts.append(f"{blocked} blocked")
+    judged = [result for change in plan.changes for result in change.gate_results]
+    if judged:
+        parts.append(f"gates {sum(result.opens for result in judged)} of {len(judged)}")
+    if parts:
+        return ", ".join(parts)
+    unknown = any(sync is Sync.UNKNOWN for sync in plan.sync.values())
+    return "git and the ledger agree; what runs was not looked at" if unknown else "nothing to do, all in sync"
+
+
+def _outcomes(plan: Plan, receipts: Mapping[str, ServiceReceipt]) -> str:
+    outcomes = Counter(f"{receipt.change} {receipt.outcome}" for receipt in receipts.values())
+    standing = sum(1 for change in plan.changes if change.blocked and change.service not in receipts)
+    parts = [f"{count} {text}" if count > 1 else text for text, count in sorted(outcomes.items())]
+    if standing:
+        parts.append(f"{standing} blocked")
+    return ", ".join(parts) or "nothing to do"
+
+
+def _row(change: Change) -> tuple[str, ...]:
+    opened = sum(result.opens for result in change.gate_results)
+    gates = f"{opened} of {len(change.gate_results)}" if change.gate_results else "–"
+    kind = f"{change.kind}" + (" (blocked)" if change.blocked else "")
+    return (change.service, kind, label(change.before), label(change.after), gates, change.blocked or change.reason)
+
+
+def _details(change: Change) -> list[str]:
+    lines = [f"{change.service}: {c.key} {c.before_label} → {c.after_label} ({c.direction})" for c in change.components]
+    lines += [f"{change.service}: {line}" for line in change.drift]
+    lines += [
+        f"{change.service}: gate {result.gate} {result.status} for {result.component}: {result.reason}"
+        for result in change.gate_results
+        if result.status is not GateStatus.PASSED
+    ]
+    return lines
+
+
+def _proofs(service: str, receipt: ServiceReceipt) -> list[str]:
+    if receipt.outcome is not Outcome.SUCCEEDED:
+        return [f"{service}: {p.name} {p.status}: {p.reason}" for p in receipt.probes if p.status != "passed"]
+    passed = Counter(probe.name for probe in receipt.probes if probe.status == "passed")
+    lines = [f"{service}: proved by {', '.join(f'{name} ×{count}' for name, count in passed.items())}"] if passed else []
+    lines += [f"{service}: {p.name} skipped: {p.reason}" for p in receipt.probes if p.status == "skipped"]
+    if receipt.exercised and receipt.after is not None:
+        missing = [part for part in ("image",) if part not in receipt.exercised]
+        lines += [
+            f"{service}: exercised {', '.join(receipt.exercised)}; the {part} is not run by this target" for part in missing
+        ]
+    return lines

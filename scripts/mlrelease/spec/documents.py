@@ -1,0 +1,145 @@
+"""The three files as pydantic documents: keys, types and defaults exactly as written. Values are judged by `values`.
+
+Nothing here knows positions or other files. The JSON Schemas for editors are generated from these types.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+
+from mlrelease.model.spec import GOLDEN_RTOL
+from mlrelease.spec import values
+
+GATES = ("exists", "digest")
+"""The gates that exist. One that gets options gets its own model with those fields, and `GateEntry` becomes a union."""
+
+
+def _text(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+Name = Annotated[str, AfterValidator(values.name), _text(values.NAME)]
+ModelName = Annotated[str, AfterValidator(values.model_name), _text(values.MODEL_NAME)]
+Version = Annotated[str, AfterValidator(values.exact_version), _text(values.VERSION)]
+PinDigest = Annotated[str, AfterValidator(values.digest), _text(values.DIGEST)]
+Image = Annotated[str, AfterValidator(values.image), _text(values.IMAGE)]
+Duration = Annotated[str, AfterValidator(values.duration), _text(values.DURATION)]
+Timeout = Annotated[str, AfterValidator(values.timeout), _text(values.DURATION)]
+Listen = Annotated[str, AfterValidator(values.listen), _text(values.LISTEN)]
+TrackingUri = Annotated[str, AfterValidator(values.tracking_uri), _text(r"^(https?://|sqlite:///|\$\{)")]
+Variable = Annotated[str, AfterValidator(values.variable), _text(values.VARIABLE)]
+Template = Annotated[str, AfterValidator(values.template)]
+Present = Annotated[
+    Literal["present", "absent"], Field(description="absent: take it away. Deleting the file takes nothing away.")
+]
+Schema = Annotated[Literal[1], Field(alias="schema", description="The version of this file's format.")]
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class GateEntry(_Document):
+    """One gate: a check that must open before a new version goes live."""
+
+    gate: Literal["exists", "digest"] = Field(
+        description="exists: the version is in MLflow and ready. digest: its artifacts are those of the pin."
+    )
+
+
+Gates = Annotated[list[GateEntry], Field(description="The checks that must open before a new version goes live.")]
+
+
+class TargetBlock(_Document):
+    """Where the environment runs."""
+
+    kind: Literal["local"] = Field(description="local: processes on this machine behind one proxy.")
+    listen: Listen = Field(description="host:port of the environment's one listener.")
+    state_dir: str = Field(
+        default="",
+        description="Folder for sockets, proxy files, caches and logs. Empty: below the user's or the system's state folder.",
+    )
+
+
+class EnvironmentFile(_Document):
+    """environments/<environment>/environment.yaml: where things run, and under which policy."""
+
+    schema_version: Schema
+    environment: Name = Field(description="The name; equal to the folder's.")
+    promotes_from: Name = Field(
+        default="", description="The environment in which a bundle must have been verified before it moves forward here."
+    )
+    soak: Duration = Field(default="0s", description="For how long it must have run there.")
+    approval: Literal["required", "none"] = Field(default="none", description="Whether forward changes wait for an approval.")
+    tracking_uri: TrackingUri = Field(
+        description="The MLflow server; ${NAME} is replaced by the variable where mlrelease runs."
+    )
+    alias: ModelName = Field(default="", description="The MLflow alias that is written after verification.")
+    target: TargetBlock = Field(description="Where the environment runs.")
+    keep_warm: Duration = Field(
+        default="10m", description="How long the bundle before stays up, so that going back is a switch."
+    )
+    gates: Gates = Field(default=[])
+    state: Present = "present"
+
+
+class DeliveryBlock(_Document):
+    """How a service moves from one bundle to the next."""
+
+    strategy: Literal["blue_green"] = Field(default="blue_green", description="blue_green: start beside, verify, switch.")
+    timeout: Timeout = Field(default="60s", description="How long one request to the service may take.")
+
+
+class ServiceFile(_Document):
+    """environments/<environment>/services/<service>.yaml: one image pin, how many replicas, how it rolls out."""
+
+    schema_version: Schema
+    service: Name = Field(description="The name; equal to the file's.")
+    image: Image = Field(description="The image pin: repository:tag@sha256:…; the tag is for people, the digest decides.")
+    replicas: int = Field(default=1, ge=1, le=64, description="How many instances answer.")
+    delivery: DeliveryBlock = Field(default_factory=DeliveryBlock, description="How the service rolls out.")
+    env: dict[Variable, Template] = Field(
+        default={},
+        description="Variables of the service's processes; ${NAME} is replaced where mlrelease runs.",
+        json_schema_extra={"additionalProperties": False},
+    )
+    state: Present = "present"
+
+
+class GoldenBlock(_Document):
+    """How golden predictions are compared."""
+
+    rtol: float = Field(
+        default=GOLDEN_RTOL, ge=0, lt=1, allow_inf_nan=False, description="Relative tolerance of golden predictions."
+    )
+
+
+class ModelFile(_Document):
+    """environments/<environment>/models/<model>.yaml: one model pin and the model's own gates."""
+
+    schema_version: Schema
+    service: Name = Field(description="The service that answers for this model.")
+    model: ModelName = Field(description="The registered name in MLflow; equal to the file's.")
+    version: Version = Field(description="The exact version, in quotes.")
+    digest: PinDigest = Field(
+        description="SHA-256 of the version's artifacts; written by `mlrelease bump`, checked everywhere."
+    )
+    gates: Gates = Field(default=[])
+    golden: GoldenBlock = Field(default_factory=GoldenBlock, description="How golden predictions are compared.")
+    state: Present = "present"
+
+
+_BLOCKS: dict[str, type[_Document]] = {
+    "target": TargetBlock,
+    "delivery": DeliveryBlock,
+    "golden": GoldenBlock,
+    "gates": GateEntry,
+}
+
+
+def known_keys(document: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
+    """The keys that the mapping at `loc` of a document may have, as written in the file."""
+    here = _BLOCKS[loc[0]] if loc else document
+    return tuple(info.alias or key for key, info in here.model_fields.items())

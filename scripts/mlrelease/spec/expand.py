@@ -1,0 +1,58 @@
+"""`${NAME}` and `${NAME:-default}` in values. Never shows a value, only names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from mlrelease.errors import Error
+
+_REFERENCE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<fallback>:-(?P<default>[^${}]*))?\}")
+FORM = "${NAME} or ${NAME:-default}"
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The variables that `text` refers to, in order, each once."""
+    return tuple(dict.fromkeys(match["name"] for match in _REFERENCE.finditer(text)))
+
+
+def is_well_formed(text: str) -> bool:
+    """Whether every `${` begins a reference that `expand` understands."""
+    return "${" not in _REFERENCE.sub("", text)
+
+
+def has_default(text: str) -> bool:
+    """Whether any reference in `text` brings its own default."""
+    return any(match["fallback"] for match in _REFERENCE.finditer(text))
+
+
+def defaults(text: str) -> tuple[str, ...]:
+    """The defaults that stand in `text`."""
+    return tuple(match["default"] for match in _REFERENCE.finditer(text) if match["fallback"])
+
+
+def without_references(text: str) -> str:
+    """`text` with every reference taken out: what is written literally."""
+    return _REFERENCE.sub("", text)
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """`text` with every reference replaced. An empty variable counts as unset when there is a default, as in a shell.
+
+    Raises `Error` naming the variable when it is unset and has no default, or when a `${` is not a reference.
+    """
+    if not is_well_formed(text):
+        raise Error("a ${ in the file is not closed or names no variable", hint=f"write {FORM}")
+
+    def value(match: re.Match[str]) -> str:
+        found = variables.get(match["name"])
+        if match["fallback"]:
+            return found or match["default"]
+        if found is None:
+            raise Error(
+                f"the variable {match['name']} is not set",
+                hint=f"set it where mlrelease runs: export {match['name']}=…",
+            )
+        return found
+
+    return _REFERENCE.sub(value, text)

@@ -1,0 +1,46 @@
+"""Fixtures and options shared by every test: a scrubbed environment, golden updates, a real MLflow server on demand."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+_SCRUBBED = ("CI", "NO_COLOR", "FORCE_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "INVOCATION_ID")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="rewrite the expected output of golden cases")
+
+
+@pytest.fixture
+def update_golden(request) -> bool:
+    """Whether golden files are to be rewritten instead of compared."""
+    return request.config.getoption("--update-golden")
+
+
+@pytest.fixture(autouse=True)
+def _scrubbed_environment(monkeypatch, tmp_path_factory):
+    """No variable of the machine or of CI decides what a test sees; HOME is an empty folder with a git identity."""
+    for name in list(os.environ):
+        if name in _SCRUBBED or name.startswith(("GITHUB_", "MLFLOW_", "GIT_", "MLRELEASE_")):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    (home / ".gitconfig").write_text(
+        "[user]\n\tname = Test\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n[commit]\n\tgpgsign = false\n"
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture(scope="session")
+def mlflow_uri(tmp_path_factory):
+    """The address of one real MLflow server on SQLite, for the whole session."""
+    from support.mlflow_server import running_mlflow
+
+    with running_mlflow(tmp_path_factory.mktemp("mlflow")) as uri:
+        yield uri

@@ -1,0 +1,82 @@
+"""A `ModelRegistry` in memory: versions with their files, and what was asked of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from mlrelease.errors import Error, UnavailableError
+from mlrelease.model.bundle import Digest, ModelPin
+from mlrelease.registries.digest import digest_of, manifest
+from mlrelease.registries.interface import FileFacts, VersionFacts
+
+
+@dataclass
+class FakeRegistry:
+    """`down` makes every read fail; `broken` names versions whose description fails with any other error."""
+
+    where: str = "http://fake"
+    down: bool = False
+    broken: set[tuple[str, str]] = field(default_factory=set)
+    contents: dict[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
+    facts: dict[tuple[str, str], VersionFacts] = field(default_factory=dict)
+    described: list[tuple[str, str]] = field(default_factory=list)
+    downloaded: list[tuple[str, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, name: str, version: str, files: Mapping[str, bytes], *, status: str = "READY") -> VersionFacts:
+        """Registers (or overwrites) a version."""
+        facts = VersionFacts(name, version, status, f"models:/m-{version}", artifact_uri=f"fake:/{name}/{version}")
+        self.contents[name, version] = dict(files)
+        self.facts[name, version] = facts
+        return facts
+
+    def describe(self, versions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], VersionFacts | None]:
+        keys = list(versions)
+        with self.lock:
+            self.described += keys
+        self._check()
+        if self.broken & set(keys):
+            raise Error("access to this model is denied")
+        return {key: self.facts.get(key) for key in keys}
+
+    def versions(self, name: str) -> tuple[VersionFacts, ...]:
+        self._check()
+        found = [facts for (of, _), facts in self.facts.items() if of == name]
+        return tuple(sorted(found, key=lambda f: int(f.version), reverse=True))
+
+    def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
+        self._check()
+        return tuple(FileFacts(path, len(data)) for path, data in sorted(self.contents[facts.name, facts.version].items()))
+
+    def download(self, facts: VersionFacts, into: Path) -> None:
+        with self.lock:
+            self.downloaded.append((facts.name, facts.version))
+        self._check()
+        for path, data in self.contents[facts.name, facts.version].items():
+            (into / path).parent.mkdir(parents=True, exist_ok=True)
+            (into / path).write_bytes(data)
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        self._check()
+        facts = self.facts[name, version]
+        self.facts[name, version] = replace(facts, aliases=(*facts.aliases, alias))
+
+    def _check(self) -> None:
+        if self.down:
+            raise UnavailableError("MLflow at http://fake did not answer: connection refused", hint="is it running?")
+
+
+def digest_of_files(files: Mapping[str, bytes], scratch: Path) -> Digest:
+    """The digest of a version that holds `files`."""
+    for path, data in files.items():
+        (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+        (scratch / path).write_bytes(data)
+    return digest_of(manifest(scratch))
+
+
+def pin_of(name: str, version: str, files: Mapping[str, bytes], scratch: Path) -> ModelPin:
+    """A pin of a version that holds `files`."""
+    return ModelPin(name, version, digest_of_files(files, scratch))
