@@ -36,5 +36,10 @@ DEADLINES_S: MappingProxyType[str, float] = MappingProxyType(
         "pass": 900.0,
         "lock.wait": 60.0,
         "agent.answer": 900.0,
+        # the user's own hooks and signing run in it
+        "git.commit": 120.0,
+        # one append to the ledger with all its tries against other writers
+        "ledger.append": 60.0,
+        "ledger.spool": 10.0,  # the lock around writing spool files: milliseconds each
     }
 )

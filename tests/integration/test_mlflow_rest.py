@@ -6,8 +6,8 @@ import os
 import pickle
 import subprocess
 import sys
-import urllib.parse
 import uuid
+from pathlib import Path
 
 import pytest
 from mlrelease.errors import Error
@@ -73,10 +73,7 @@ def test_facts_files_bytes_and_digest_of_a_registered_version(mlflow_uri, regist
     listed = {file.path: file.size for file in registry.files(facts)}
     assert listed == {entry.path: entry.size for entry in manifest(path)}
     # MLflow up to 3.17 adds its own file to this download, which must not count
-    version_uri = f"models:/{urllib.parse.quote(name)}/1"
-    theirs = mlflow.artifacts.download_artifacts(version_uri, dst_path=str(tmp_path / "dst"), tracking_uri=mlflow_uri)
-    from pathlib import Path
-
+    theirs = mlflow.artifacts.download_artifacts(f"models:/{name}/1", dst_path=str(tmp_path / "dst"), tracking_uri=mlflow_uri)
     assert (Path(theirs) / "registered_model_meta").exists()
     assert digest_of(manifest(Path(theirs))) == digest
     assert metadata(path).flavors == ("python_function", "sklearn")
@@ -91,7 +88,16 @@ def test_versions_newest_first_and_what_does_not_exist(mlflow_uri, registry, nam
     assert [f.version for f in registry.versions(name)] == ["3", "2", "1"]
     delete_version(registered[1])
     assert [f.version for f in registry.versions(name)] == ["3", "1"]
-    asked = [(name, "1"), (name, "2"), (name, "3"), (name, "77"), (name, "abc"), (name, "1" * 20), ("nobody", "1"), ("it's", "1")]
+    asked = [
+        (name, "1"),
+        (name, "2"),
+        (name, "3"),
+        (name, "77"),
+        (name, "abc"),
+        (name, "1" * 20),
+        ("nobody", "1"),
+        ("it's", "1"),
+    ]
     found = registry.describe(asked)
     assert {key: facts is not None for key, facts in found.items()} == {key: key in (asked[0], asked[2]) for key in asked}
     assert registry.versions("nobody") == registry.versions("it's") == registry.versions("""both ' and \"""") == ()
@@ -129,9 +135,11 @@ def test_ready_does_not_mean_that_files_exist(mlflow_uri, registry, cache, name)
     """MLflow says READY of a source that is not there; the digest gate is then errored, and says what to do."""
     import mlflow
 
+    mlflow.set_tracking_uri(mlflow_uri)
     client = mlflow.MlflowClient(mlflow_uri)
     client.create_registered_model(name)
-    client.create_model_version(name, "mlflow-artifacts:/no/such/place")
+    with mlflow.start_run() as run:
+        client.create_model_version(name, f"runs:/{run.info.run_id}/nothing", run_id=run.info.run_id)
     client.create_model_version(name, "s3://no-such-bucket/nope")
     for version, text in (("1", "has no files where the registry says they are"), ("2", "its files lie at s3:")):
         facts = facts_of(registry, name, version)
@@ -212,5 +220,7 @@ def test_a_tampered_pickle_is_refused_and_never_ran(mlflow_uri, registry, cache,
     assert not trace.exists()
 
     # the trap is live: loading these bytes would have sprung it
-    subprocess.run([sys.executable, "-c", "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))", path / "model.pkl"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'))", path / "model.pkl"], check=True
+    )
     assert trace.exists()

@@ -54,6 +54,16 @@ _NOT_INHERITED = frozenset(
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#'\"]+)[?#][^\s'\"]*", re.IGNORECASE)
 _LOCK_FILE = re.compile(r"Unable to create '(?P<path>[^']+\.lock)': File exists")
+_STALE = (
+    "fetch first",
+    "non-fast-forward",
+    "stale info",
+    "already exists",
+    "cannot lock",
+    "failed to update ref",
+    "incorrect old value",
+    "needs force",
+)
 _DUBIOUS = re.compile(r"dubious ownership in repository at '(?P<path>[^']+)'")
 
 

@@ -37,7 +37,7 @@ def holder(events: Iterable[Event | UnknownEvent], now: float) -> DeployStarted 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """This machine since it came up: hash of its machine id (empty: unknown), boot id, pid namespace."""
+    """The machine since it came up: hash of its machine id (empty: unknown), boot id, pid namespace."""
 
     machine: str
     boot: str
@@ -60,7 +60,7 @@ def this_boot() -> Boot:
 
 
 def this_owner(name: str = "") -> Owner:
-    """This process, as an owner that others on the same host can check."""
+    """The present process, as an owner that others on the same host can check."""
     pid = os.getpid()
     return Owner(socket.gethostname(), pid, _started(pid) or 0.0, name, str(this_boot()))
 
@@ -72,7 +72,7 @@ def owner_is_dead(owner: Owner, *, host: str | None = None, boot: Boot | None = 
     itself. `host` and `boot` are this machine's unless given.
     """
     boot = boot or this_boot()
-    if owner.host != (host or socket.gethostname()) or owner.boot.count("/") != 2:  # noqa: PLR2004
+    if owner.host != (host or socket.gethostname()) or owner.boot.count("/") != 2:
         return False
     theirs = Boot(*owner.boot.split("/"))
     if not theirs.boot or not boot.boot:

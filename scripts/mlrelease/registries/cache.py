@@ -7,6 +7,7 @@ Loads nothing: what lies here may be hostile (DESIGN §6, row 14).
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlrelease.errors import Error
-from mlrelease.model.bundle import Digest, ModelPin
+from mlrelease.model.bundle import Digest, ModelPin, canonical_json, sha256_digest
 from mlrelease.registries.digest import LEFT_OUT, digest_of, manifest
 from mlrelease.registries.interface import DigestMismatch, ModelRegistry, VersionFacts
 from mlrelease.registries.mlmodel import metadata, serving_example
@@ -29,6 +30,7 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _ENTRY = re.compile(r"[0-9a-f]{64}")
 _TEMPORARY = ".tmp-"
 _DAMAGED = ".damaged-"
+_ORIGIN = ".from-"
 
 
 class ArtifactCache:
@@ -49,7 +51,11 @@ class ArtifactCache:
             return None
         try:
             whole = digest_of(manifest(path)) == digest and not _left_out(path)
-        except Error:  # a link, a device, an unreadable or missing file: it is not what was stored
+        except Error as e:
+            # A link, a device, a missing file: it is not what was stored. But "too many open files" says nothing of the
+            # entry, and to move a good one aside could cost a rollback.
+            if isinstance(e.__cause__, OSError) and e.__cause__.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
+                raise
             whole = False
         if whole:
             return path
@@ -62,13 +68,21 @@ class ArtifactCache:
         return None
 
     def ensure(self, pin: ModelPin, facts: VersionFacts, registry: ModelRegistry) -> Path:
-        """The verified folder of the pin, downloaded unless it is here.
+        """The verified folder of the pin, downloaded unless it is here and came from this version (`came_from`).
 
         Raises `DigestMismatch` when the registry's bytes are others than the pin's (nothing of them stays), and what
         `registry.download` raises.
         """
-        present = self.verified(pin.digest)
+        present = self.verified(pin.digest) if self.came_from(pin) else None
         return present if present is not None else self._download(facts, registry, pin.digest)[1]
+
+    def came_from(self, pin: ModelPin) -> bool:
+        """Whether the registry once gave these bytes for this very version.
+
+        Else the pin may join a new version with the digest of an older one (the digest forgotten in an edit by hand),
+        and the bytes of the older one, cached long ago, would pass for those of the new.
+        """
+        return self._origin(pin.digest, pin.name, pin.version).exists()
 
     def fetch(self, facts: VersionFacts, registry: ModelRegistry) -> tuple[Digest, Path]:
         """The registry's present files of the version, whatever they are: their digest and their folder in the cache."""
@@ -84,6 +98,9 @@ class ArtifactCache:
                 self._discard(path)
             elif path.name.startswith(_DAMAGED):
                 self._discard(path)
+            elif path.name.startswith(_ORIGIN) and path.name.removeprefix(_ORIGIN)[:64] not in kept:
+                with _writing(path):
+                    path.unlink(missing_ok=True)
         self._sweep()
         return tuple(sorted(removed))
 
@@ -98,7 +115,11 @@ class ArtifactCache:
             if expected is not None and found != expected:
                 raise DigestMismatch(expected, found)
             _seal(folder)
-            return found, self._publish(folder, found)
+            path = self._publish(folder, found)
+        origin = self._origin(found, facts.name, facts.version)
+        with _writing(origin):
+            origin.touch()
+        return found, path
 
     def _publish(self, folder: Path, digest: Digest) -> Path:
         """Renames the folder to its entry; where one stands already and is whole, that one stays."""
@@ -160,6 +181,10 @@ class ArtifactCache:
             return []
         except OSError as e:
             raise _unwritable(self.root, e) from e
+
+    def _origin(self, digest: Digest, name: str, version: str) -> Path:
+        label = sha256_digest(canonical_json([name, version])).removeprefix("sha256:")[:16]
+        return self.root / f"{_ORIGIN}{self._entry(digest).name}-{label}"
 
     def _entry(self, digest: Digest) -> Path:
         found = _DIGEST.fullmatch(digest)

@@ -34,7 +34,7 @@ def gather(
     for pin, moves_back in requests:
         back[pin] = moves_back and back.get(pin, True)
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        looked = pool.map(lambda pin: _in_cache(cache, pin) if read_files or back[pin] else Evidence(), back)
+        looked = pool.map(lambda pin: _in_cache(cache, pin, back=back[pin]) if read_files or back[pin] else Evidence(), back)
         found = dict(zip(back, looked, strict=True))
     asking = [pin for pin in back if not (back[pin] and found[pin].cached)]
     if not asking:
@@ -55,9 +55,10 @@ def gather(
     return found
 
 
-def _in_cache(cache: ArtifactCache, pin: ModelPin) -> Evidence:
+def _in_cache(cache: ArtifactCache, pin: ModelPin, *, back: bool) -> Evidence:
+    """What the cache says. Forward, only bytes count that the registry gave for this version; back, the digest is enough."""
     try:
-        cached = cache.verified(pin.digest) is not None
+        cached = (back or cache.came_from(pin)) and cache.verified(pin.digest) is not None
     except Error as e:
         return Evidence(digest_error=_text(e))
     return Evidence(cached=cached, found_digest=pin.digest if cached else None)

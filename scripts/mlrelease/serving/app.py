@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from mlrelease.log import bind
 from mlrelease.model.live import Artifact
-from mlrelease.serving.envelope import Call, Envelope
+from mlrelease.serving.envelope import CLIENT_GONE, Call, Envelope
 from mlrelease.serving.metrics import Metrics
 from mlrelease.serving.refusal import Refusal, bad_request
 from mlrelease.serving.state import ServerState
@@ -51,39 +53,41 @@ def make_app(state: ServerState, metrics: Metrics, pool: Executor) -> Envelope:
 
     @app.post("/invocations")
     async def invocations(request: Request) -> Response:
-        call: Call = request.scope["call"]
-        call.prediction = True
         models = state.config.models
-        if len(models) > 1:
-            names = ", ".join(f"/models/{m.name}/invocations" for m in models)
-            return _refuse(call, bad_request(f"this service answers for {len(models)} models; use one of {names}", "path"))
-        return await predict(request, call, models[0])
+        if len(models) == 1:
+            return await predict(request, models[0])
+        names = ", ".join(f"/models/{m.name}/invocations" for m in models)
+        return await predict(request, bad_request(f"this service answers for {len(models)} models; use one of {names}", "path"))
 
     @app.post("/models/{name}/invocations")
     async def model_invocations(request: Request, name: str) -> Response:
+        known = ", ".join(m.name for m in state.config.models)
+        unknown = Refusal(404, "RESOURCE_DOES_NOT_EXIST", f"no such model here; there is {known}", "path")
+        return await predict(request, state.model(name) or unknown)
+
+    async def predict(request: Request, model: Artifact | Refusal) -> Response:
         call: Call = request.scope["call"]
         call.prediction = True
-        model = state.model(name)
-        if model is None:
-            known = ", ".join(m.name for m in state.config.models)
-            return _refuse(call, Refusal(404, "RESOURCE_DOES_NOT_EXIST", f"no such model here; there is {known}", "path"))
-        return await predict(request, call, model)
-
-    async def predict(request: Request, call: Call, model: Artifact) -> Response:
-        call.model = model
         try:
-            scorer = _scorer(state, model)
-            _check_content_type(request.headers.get("content-type", ""))
             body = await _body(request)
+            if isinstance(model, Refusal):
+                raise model
+            call.model = model
+            scorer = _scorer(state, model)
+            checked = _checked(request.headers.get("content-type", ""), body)
             bind(request_id=call.request_id)  # into the lines that the model's thread writes, whose context is a copy
             context = contextvars.copy_context()
-            answer = await asyncio.get_running_loop().run_in_executor(pool, context.run, scorer.score, body)
+            answer = await asyncio.get_running_loop().run_in_executor(pool, context.run, scorer.score, checked)
         except Refusal as e:
             return _refuse(call, e)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_GONE)
         return Response(answer, media_type=_JSON)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
+        with contextlib.suppress(ClientDisconnect):
+            await _body(request)
         code = {404: "RESOURCE_DOES_NOT_EXIST", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "BAD_REQUEST")
         answer = _refuse(request.scope["call"], Refusal(error.status_code, code, str(error.detail), "path"))
         answer.headers.update(error.headers or {})
@@ -110,16 +114,23 @@ def _scorer(state: ServerState, model: Artifact) -> Scorer:
     return state.scorers[model.name]
 
 
-def _check_content_type(text: str) -> None:
-    kind, *parameters = (part.strip().lower() for part in text.split(";"))
-    if kind != _JSON or any(
-        p.startswith("charset=") and p.strip('"') not in ("charset=utf-8", 'charset="utf-8') for p in parameters
-    ):
-        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"send {_JSON} in UTF-8, not {text[:80] or 'nothing'!r}", "Content-Type")
+def _checked(content_type: str, body: bytes | None) -> bytes:
+    kind, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    charsets = [p.removeprefix("charset=").strip('"') for p in parameters if p.startswith("charset=")]
+    if kind != _JSON or any(charset != "utf-8" for charset in charsets):
+        given = repr(content_type[:80]) if content_type else "nothing"
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", f"send {_JSON} in UTF-8, not {given}", "Content-Type")
+    if body is None:
+        raise Refusal(413, "REQUEST_TOO_LARGE", f"the body is longer than {LARGEST_BODY >> 20} MiB: send fewer rows", "body")
+    return body
 
 
-async def _body(request: Request) -> bytes:
-    """The whole body. What is too long is read on but not kept, since a client that is still sending hears no answer."""
+async def _body(request: Request) -> bytes | None:
+    """The whole body, None when it is too long.
+
+    It is read before any refusal, and what is too long is read on without being kept: a client that is still sending
+    when the connection closes sees a broken pipe and no answer.
+    """
     parts: list[bytes] = []
     size = 0
     async for chunk in request.stream():
@@ -130,6 +141,4 @@ async def _body(request: Request) -> bytes:
             break
         else:
             parts.clear()
-    if size > LARGEST_BODY:
-        raise Refusal(413, "REQUEST_TOO_LARGE", f"the body is longer than {LARGEST_BODY >> 20} MiB: send fewer rows", "body")
-    return b"".join(parts)
+    return b"".join(parts) if size <= LARGEST_BODY else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import time
@@ -32,7 +33,8 @@ def ask(
     end = time.monotonic() + timeout_s
     connection = _Connection(socket_path, timeout_s)
     try:
-        connection.request(method, path, body or None, {"Connection": "close", **(headers or {})})
+        with contextlib.suppress(BrokenPipeError):  # a server may answer, and close, before it has read the whole body
+            connection.request(method, path, body or None, {"Connection": "close", **(headers or {})})
         response = connection.getresponse()
         answered = {name.lower(): value for name, value in response.getheaders()}
         parts: list[bytes] = []

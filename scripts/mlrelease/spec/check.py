@@ -98,8 +98,6 @@ def check(kind: type[D], data: bytes, name: str) -> Checked[D]:
         defects += [d for error in errors if (d := _defect(kind, error, located, spoken, root)) is not None]
     defects += layout.pin_defects(parsed.text, root, PINS[kind])
     defects += _name_defects(kind, root, name)
-    if document is None or spoken:
-        return Checked(None, tuple(defects), parsed)
     return Checked(document, tuple(defects), parsed)
 
 

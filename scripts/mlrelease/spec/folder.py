@@ -15,7 +15,7 @@ from mlrelease.spec.rules import Defect, WrongValueError
 ROOT = "environments"
 FORMS = "environments/ENV/environment.yaml, environments/ENV/services/SERVICE.yaml or environments/ENV/models/MODEL.yaml"
 # neither can be mistaken for a pin
-_HARMLESS = ("README.md", ".gitkeep")
+HARMLESS = ("README.md", ".gitkeep")
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ class Folder:
                     self._report(path, service.defects, self._name_defects(stem, values.name), service=stem, name=stem)
             case ("models", file) if file == f"{stem}.yaml" and stem:
                 self.models[stem] = check(ModelFile, source.data, stem) if self._is_readable(path, source) else None
-            case _ if parts[-1] in _HARMLESS:
+            case _ if parts[-1] in HARMLESS:
                 pass
             case _:
                 self.findings.append(stray(path, self.name))

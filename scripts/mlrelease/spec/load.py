@@ -21,7 +21,7 @@ from mlrelease.model.spec import (
 )
 from mlrelease.spec import together
 from mlrelease.spec.documents import EnvironmentFile, GateEntry, ModelFile, ServiceFile
-from mlrelease.spec.folder import FORMS, ROOT, Folder, stray
+from mlrelease.spec.folder import FORMS, HARMLESS, ROOT, Folder, stray
 from mlrelease.spec.rules import Defect
 from mlrelease.spec.values import seconds
 
@@ -41,7 +41,7 @@ def load(files: Mapping[str, SourceFile]) -> Spec:
             continue
         if len(parts) > 2:
             folders.setdefault(parts[1], Folder(parts[1])).add(path, source)
-        elif len(parts) == 2 and parts[1] not in ("README.md", ".gitkeep"):
+        elif len(parts) == 2 and parts[1] not in HARMLESS:
             findings.append(stray(path))
     if not folders:
         findings.append(Defect("no-environments", "there is no environment", expected=FORMS).at(ROOT))

@@ -33,7 +33,11 @@ def judge(gate, evidence, direction=Direction.FORWARD, **options):
     [
         pytest.param(Evidence(READY, asked=True), Direction.FORWARD, "passed", "risk version 8 is READY", id="ready"),
         pytest.param(
-            Evidence(None, asked=True), Direction.FORWARD, "failed", "risk version 8 does not exist in the registry", id="missing"
+            Evidence(None, asked=True),
+            Direction.FORWARD,
+            "failed",
+            "risk version 8 does not exist in the registry",
+            id="missing",
         ),
         pytest.param(
             Evidence(PENDING, asked=True),
@@ -45,7 +49,11 @@ def judge(gate, evidence, direction=Direction.FORWARD, **options):
         pytest.param(Evidence(error=DOWN), Direction.BACK, "errored", DOWN, id="down, back, not cached"),
         pytest.param(Evidence(), Direction.FORWARD, "errored", "the registry was not asked", id="nobody asked"),
         pytest.param(
-            Evidence(error=DOWN, cached=True), Direction.BACK, "passed", "risk version 8 is in this host's cache", id="back, cached"
+            Evidence(error=DOWN, cached=True),
+            Direction.BACK,
+            "passed",
+            "risk version 8 is in this host's cache",
+            id="back, cached",
         ),
         pytest.param(
             Evidence(None, asked=True, cached=True),
@@ -83,7 +91,11 @@ def test_exists(evidence, direction, status, reason):
             id="another, on the way back, not cached",
         ),
         pytest.param(
-            Evidence(READY, asked=True, digest_error="cannot read"), Direction.FORWARD, "errored", "cannot read", id="unreadable"
+            Evidence(READY, asked=True, digest_error="cannot read"),
+            Direction.FORWARD,
+            "errored",
+            "cannot read",
+            id="unreadable",
         ),
         pytest.param(Evidence(error=DOWN), Direction.FORWARD, "errored", DOWN, id="registry down"),
         pytest.param(
@@ -92,7 +104,11 @@ def test_exists(evidence, direction, status, reason):
             id="missing version",
         ),
         pytest.param(
-            Evidence(READY, asked=True), Direction.FORWARD, "skipped", "files are read for changed pins only", id="metadata only"
+            Evidence(READY, asked=True),
+            Direction.FORWARD,
+            "skipped",
+            "files are read for changed pins only",
+            id="metadata only",
         ),
         pytest.param(
             Evidence(error=DOWN, cached=True, found_digest=GOOD),
@@ -152,7 +168,7 @@ def test_an_option_that_the_gate_does_not_have_is_errored(gate):
 @pytest.mark.parametrize("gate", GATES)
 def test_each_gate_is_listed_under_its_own_id(gate):
     """One file, one row, one id."""
-    assert GATES[gate].ID == gate
+    assert gate == GATES[gate].ID
 
 
 def test_results_come_in_the_order_of_the_files():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -46,7 +47,8 @@ def cache(tmp_path):
 
 
 def _names(cache):
-    return sorted(p.name for p in cache.root.iterdir()) if cache.root.exists() else []
+    """What lies in the cache, without the empty marks of where it came from."""
+    return sorted(p.name for p in cache.root.iterdir() if not p.name.startswith(".from-")) if cache.root.exists() else []
 
 
 def test_what_was_fetched_is_found_by_its_digest(cache, registry, facts, pin):
@@ -73,6 +75,19 @@ def test_what_is_cached_is_not_downloaded_again(cache, registry, facts, pin):
     registry.down = True
     cache.ensure(pin, facts, registry)
     assert registry.downloaded == [("risk", "1")]
+
+
+def test_bytes_of_one_version_do_not_pass_for_those_of_another(cache, registry, facts, pin):
+    """A pin that joins version 2 with the digest of version 1, which is cached: version 2 is looked at all the same."""
+    cache.ensure(pin, facts, registry)
+    mixed = type(pin)("risk", "2", pin.digest)
+    assert (cache.came_from(pin), cache.came_from(mixed)) == (True, False)
+    with pytest.raises(DigestMismatch):
+        cache.ensure(mixed, registry.add("risk", "2", {"MLmodel": b"other"}), registry)
+    assert cache.ensure(mixed, registry.add("risk", "2", FILES), registry) == cache.get(pin.digest)
+    assert cache.came_from(mixed)
+    cache.prune(())
+    assert list(cache.root.iterdir()) == []
 
 
 def test_other_bytes_than_the_pin_are_refused_and_leave_nothing(cache, registry, facts, pin):
@@ -134,6 +149,23 @@ def test_a_damaged_entry_is_moved_aside_and_downloaded_again(cache, registry, fa
     assert digest_of(manifest(again)) == pin.digest
     cache.prune([pin.digest])
     assert _names(cache) == [path.name]
+
+
+def test_an_entry_that_cannot_be_read_just_now_stays(cache, registry, facts, pin):
+    """Too many open files is no damage: moving a good entry aside could cost a rollback."""
+    cache.ensure(pin, facts, registry)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    descriptors = max(int(name) for name in os.listdir("/proc/self/fd")) + 1
+    held = [os.dup(0) for _ in range(descriptors - len(os.listdir("/proc/self/fd")) + 1)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1, limits[1]))
+    try:
+        with pytest.raises(Error, match=r"(?i)too many open files"):
+            cache.verified(pin.digest)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in held:
+            os.close(descriptor)
+    assert cache.verified(pin.digest) is not None
 
 
 def test_prune_removes_all_but_what_is_kept(cache, registry, facts, pin):
@@ -198,7 +230,7 @@ def test_a_kill_midway_leaves_only_a_temporary_folder_that_the_next_call_sweeps(
     child = subprocess.Popen([sys.executable, "-c", program, str(cache.root)], stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout.readline() == "ready\n"
-        (folder,) = cache.root.iterdir()
+        (folder,) = cache.root.glob(".tmp-*")
         cache.ensure(pin, facts, registry)
         assert (folder / "sub/half").exists(), "the folder of a living process was swept"
         os.kill(child.pid, signal.SIGKILL)

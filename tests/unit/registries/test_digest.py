@@ -87,8 +87,12 @@ def _fifo(root):
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [
-        pytest.param(lambda m: (m / "link").symlink_to("b.bin"), "'link' among the model's files is a symbolic link", id="link"),
-        pytest.param(lambda m: (m / "dir").symlink_to("code"), "'dir' among the model's files is a symbolic link", id="to a folder"),
+        pytest.param(
+            lambda m: (m / "link").symlink_to("b.bin"), "'link' among the model's files is a symbolic link", id="link"
+        ),
+        pytest.param(
+            lambda m: (m / "dir").symlink_to("code"), "'dir' among the model's files is a symbolic link", id="to a folder"
+        ),
         pytest.param(lambda m: (m / "dead").symlink_to("nowhere"), "is a symbolic link", id="dead link"),
         pytest.param(_fifo, "'pipe' among the model's files is neither file nor folder", id="pipe"),
         pytest.param(lambda m: open(os.fsencode(m) + b"/\xff", "w").close(), "not UTF-8", id="file name not UTF-8"),

@@ -50,6 +50,15 @@ def test_a_cached_forward_pin_is_asked_for_and_not_downloaded(pin, registry, cac
     assert len(registry.downloaded) == 1
 
 
+def test_a_new_version_with_the_digest_of_a_cached_older_one_is_found_out(pin, registry, cache):
+    """The digest forgotten in an edit by hand: the registry's files of the new version are read."""
+    cache.ensure(pin, registry.facts["risk", "1"], registry)
+    registry.add("risk", "2", {"MLmodel": b"other"})
+    evidence = one(type(pin)("risk", "2", pin.digest), FORWARD, registry, cache)
+    assert evidence.cached is False
+    assert evidence.found_digest not in (None, pin.digest)
+
+
 def test_a_pin_that_moves_back_and_is_cached_asks_nobody(pin, registry, cache):
     """Not even for the address: an unset variable does not stop a rollback."""
     cache.ensure(pin, registry.facts["risk", "1"], registry)

@@ -58,7 +58,7 @@ def test_a_host_that_swallows_packets_ends_by_the_total_deadline():
                 filler.setblocking(False)
                 filler.connect_ex(address)
             began = time.monotonic()
-            with pytest.raises(UnavailableError, match="no connection within 0.3 s"):
+            with pytest.raises(UnavailableError, match=r"no connection within 0.3 s"):
                 http(f"http://127.0.0.1:{address[1]}", connect_s=0.3, total_s=1).get("/x")
             assert time.monotonic() - began < 3
         finally:
@@ -227,7 +227,7 @@ def test_credentials_do_not_follow_a_redirect_to_another_host(auth, sent, monkey
 def test_a_post_is_not_turned_into_a_get_by_a_redirect():
     """It is refused, naming the address without its query."""
     with faulty(raw(b"", 301, Location=f"https://ann:{SECRET}@new.example/api?x={SECRET}")) as server:
-        with pytest.raises(Error, match="redirects to https://new.example/api$"):
+        with pytest.raises(Error, match=r"redirects to https://new.example/api$"):
             http(server.url).post("/x", {}, idempotent=True)
         assert [r.method for r in server.requests] == ["POST"]
 
@@ -282,7 +282,7 @@ def test_a_certificate_that_nobody_vouches_for_is_reported_at_once(tmp_path):
         thread = threading.Thread(target=_serve_tls, args=(listener, context), daemon=True)
         thread.start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(Error, match="TLS connection was refused .*self.signed certificate") as caught:
+        with pytest.raises(Error, match=r"TLS connection was refused .*self.signed certificate") as caught:
             http(url).get("/x")
         assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in caught.value.hint
         assert http(url, verify=str(certificate)).get("/x") == {}

@@ -49,7 +49,11 @@ def test_facts_hold_what_the_answer_says():
     ("source", "routes", "uri", "model_id"),
     [
         pytest.param(
-            "models:/m-1", {"model-versions/get-download-uri": answer({"artifact_uri": "x:/1"})}, "x:/1", "m-1", id="logged model"
+            "models:/m-1",
+            {"model-versions/get-download-uri": answer({"artifact_uri": "x:/1"})},
+            "x:/1",
+            "m-1",
+            id="logged model",
         ),
         pytest.param(
             "models:/other/3", {"model-versions/get-download-uri": answer({"artifact_uri": "x:/3"})}, "x:/3", "", id="copy"
@@ -164,7 +168,9 @@ def test_a_listed_name_that_leaves_the_folder_is_refused(tmp_path, listed, text)
     ("listing", "text"),
     [
         pytest.param([], "has no files where the registry says", id="empty"),
-        pytest.param([{"path": "a", "file_size": 1}, {"path": "a", "file_size": 2}], "lists a file of the version twice", id="twice"),
+        pytest.param(
+            [{"path": "a", "file_size": 1}, {"path": "a", "file_size": 2}], "lists a file of the version twice", id="twice"
+        ),
         pytest.param([{"path": "again", "is_dir": True}], "have no end", id="folders for ever"),
     ],
 )

@@ -112,7 +112,9 @@ SHORT = LONG[:32]
         ),
         pytest.param({"dataframe_records": LONG}, {"dataframe_records": SHORT}, id="records"),
         pytest.param({"instances": LONG}, {"instances": SHORT}, id="instances"),
-        pytest.param({"inputs": LONG, "params": {"k": LONG}}, {"inputs": SHORT, "params": {"k": LONG}}, id="inputs, not params"),
+        pytest.param(
+            {"inputs": LONG, "params": {"k": LONG}}, {"inputs": SHORT, "params": {"k": LONG}}, id="inputs, not params"
+        ),
         pytest.param({"inputs": {"a": LONG, "b": LONG}}, {"inputs": {"a": SHORT, "b": SHORT}}, id="a list for each column"),
         pytest.param({"inputs": {"a": LONG, "b": 1}}, {"inputs": {"a": LONG, "b": 1}}, id="one row with an array in it"),
         pytest.param({"inputs": {"v": LONG}}, {"inputs": {"v": LONG}}, id="one row whose column is an array"),

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from mlrelease.errors import Error
 from mlrelease.model.bundle import Digest
 from mlrelease.model.live import Artifact

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from support.served import artifact
-
 from mlrelease.errors import Error
 from mlrelease.serving.standalone import standalone_config
+from support.served import artifact
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from mlrelease.serving.uds import ask
 
 
@@ -25,7 +24,7 @@ def _answering(raw: bytes, *, hold: bool = False):
             connection, _ = listener.accept()
             with connection:
                 data = b""
-                while b"\r\n\r\n" not in data or not data.endswith((b"\r\n\r\n", b"!")):
+                while not data.endswith(b"body!" if data.startswith(b"POST") else b"\r\n\r\n"):
                     data += connection.recv(65536)
                 received.append(data)
                 connection.sendall(raw)

@@ -81,6 +81,12 @@ def test_what_cannot_be_edited_is_refused(text, keys, says):
         set_scalar(text, keys, "x")
 
 
+def test_a_value_that_yaml_cannot_hold_is_refused():
+    """The edited text is read back before it is handed out."""
+    with pytest.raises(Error, match="cannot hold this value"):
+        set_scalar(b"v: one\n", ("v",), "\ud800")
+
+
 def test_model_pin_changes_its_two_tokens():
     """A bump touches version and digest and no other byte."""
     old = MODEL.split(b"digest: ")[1].split(b"\n")[0]

@@ -69,6 +69,8 @@ VALUE_CASES = [
     ("a number is quoted", edited((SVC, "replicas: 2", 'replicas: "2"')), "wrong-type", SVC, 8, 11, "wine"),
     ("a whole number has a point", edited((SVC, "replicas: 2", "replicas: 2.0")), "wrong-type", SVC, 8, 11, "wine"),
     ("a truth stands for a number", edited((SVC, "replicas: 2", "replicas: yes")), "wrong-type", SVC, 8, 11, "wine"),
+    ("a number that is none", edited((SVC, "replicas: 2", "replicas: 0b_")), "wrong-type", SVC, 8, 11, "wine"),
+    ("a number of 5000 digits", edited((SVC, "replicas: 2", "replicas: " + "1" * 5000)), "wrong-type", SVC, 8, 11, "wine"),
     ("a name is a number", edited((MOD, "service: wine", "service: 7")), "wrong-type", MOD, 4, 10, ""),
     ("a variable is a number", edited((SVC, "replicas: 2", "env:\n  A: 1")), "wrong-type", SVC, 9, 6, "wine"),
     ("a key is a truth", edited((SVC, "replicas: 2", "env:\n  on: x")), "wrong-type", SVC, 9, 3, "wine"),
@@ -188,6 +190,19 @@ def test_colliding_environments_are_both_named():
     assert load(files).environments == {}
 
 
+def test_localhost_is_the_loopback_address():
+    """Two spellings of one listener collide as well."""
+    assert {f.rule for f in load(second(**{"127.0.0.1:8081": "localhost:8080"})).findings} == {"listen-conflict"}
+
+
+def test_an_absent_environment_collides_with_none():
+    """Nor does it need services: it is on its way out."""
+    files = second(**{":8081": ":8080", "alias: staging": "alias: production\nstate: absent"})
+    assert load(files).findings == ()
+    files = {p: f for p, f in files.items() if not p.startswith(("environments/staging/s", "environments/staging/m"))}
+    assert load(files).findings == ()
+
+
 def test_every_rule_has_a_case():
     """No rule is without a test that breaks it."""
     assert {case[2] for case in VALUE_CASES} | {"alias-conflict", "listen-conflict"} == set(RULES)
@@ -214,7 +229,7 @@ def test_all_optional_keys_are_read():
             "  listen": "  state_dir: /srv/x\n  listen",
             "replicas: 2": "replicas: 3\nenv:\n  EMPTY: ''\n  URL: ${A:-b}\nstate: absent",
             "  strategy: blue_green": "  timeout: 90s",
-            "schema: 1\nservice: wine #": "schema: 1\ngolden: {rtol: 1e-3}\ngates: [{gate: exists}]\nservice: wine #",
+            "schema: 1\nservice: wine  #": "schema: 1\ngolden: {rtol: 1e-3}\ngates: [{gate: exists}]\nservice: wine  #",
         }
     )
     spec = load(files)
@@ -258,6 +273,28 @@ def test_a_broken_model_file_still_says_its_service():
     """Not even YAML, the file's own line says which service is blocked."""
     files = edited((MOD, 'version: "1"', "version: ["))
     assert [(f.rule, f.service) for f in load(files).findings] == [("yaml-syntax", "wine")]
+
+
+def test_a_service_with_a_finding_about_its_layout_is_left_out():
+    """Also where every value could be read."""
+    environment = load(edited((SVC, "\n\nreplicas", "\nreplicas"))).environments["production"]
+    assert (dict(environment.services), environment.invalid) == ({}, {"wine"})
+
+
+def test_an_absent_model_is_not_part_of_its_service():
+    """The service goes on with its other models."""
+    absent = EXAMPLE[MOD].replace(b"model: wine", b"model: beer").replace(b"schema: 1", b"schema: 1\nstate: absent")
+    spec = load(edited(**{MOD.replace("wine", "beer"): absent}))
+    assert spec.findings == ()
+    assert [m.name for m in spec.environments["production"].services["wine"].models] == ["wine"]
+
+
+def test_a_command_never_quotes_a_strange_name():
+    """A name that is no word of a command is replaced in what the user is asked to type."""
+    bad = EXAMPLE[MOD].replace(DIGEST.encode(), b"sha256:zz")
+    found = load(edited(**{"environments/production/models/a; b.yaml": bad})).findings
+    (fix,) = {f.fix for f in found if f.rule == "pin-digest"}
+    assert fix.startswith("mlrelease bump production NAME --to 1 ")
 
 
 def test_an_environment_with_a_bad_file_is_left_out():

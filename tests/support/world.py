@@ -1,0 +1,199 @@
+"""A small world for passes: a bare remote, clones, the real ledger, git and cache; target and registry are fakes."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlrelease.delivery import source
+from mlrelease.delivery.passes import Order, PassResult, run_pass
+from mlrelease.delivery.site import Site, open_ledger
+from mlrelease.delivery.source import Desired, Tracked
+from mlrelease.delivery.steps import Listener
+from mlrelease.forge.git import Git
+from mlrelease.history.fold import History, fold
+from mlrelease.model.bundle import ModelPin
+from mlrelease.registries.cache import ArtifactCache
+from mlrelease.spec.edit import set_model_pin, set_scalar
+from support.fake_registry import FakeRegistry, pin_of
+from support.fake_target import FakeTarget
+
+ENVIRONMENT = """\
+schema: 1
+environment: production
+tracking_uri: http://127.0.0.1:5000
+alias: production
+target:
+  kind: local
+  listen: 127.0.0.1:8080
+keep_warm: 10m
+gates:
+  - gate: exists
+  - gate: digest
+"""
+
+SERVICE = """\
+schema: 1
+service: {name}
+
+image: ghcr.io/acme/serve:0.1.0@sha256:{image}
+
+replicas: 2
+delivery:
+  strategy: blue_green
+"""
+
+MODEL = """\
+schema: 1
+service: {name}
+model: {name}
+
+version: "{version}"
+digest: {digest}
+"""
+
+
+def quiet(_mark: object) -> None:
+    """Listens to steps and says nothing."""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """The real git, as a person types it."""
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@dataclass
+class World:
+    """`laptop` is where people commit; `host` is the clone that passes read."""
+
+    root: Path
+    services: tuple[str, ...] = ("wine",)
+    remote: bool = True
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    target: FakeTarget = field(default_factory=FakeTarget)
+    clock: float = 1_800_000_000.0
+    pins: dict[tuple[str, str], ModelPin] = field(default_factory=dict)
+    ids: Callable[[], str] = field(default_factory=lambda: lambda counter=itertools.count(1): f"01TEST{next(counter):020d}")
+
+    @property
+    def laptop(self) -> Path:
+        return self.root / "laptop"
+
+    @property
+    def host(self) -> Path:
+        return self.root / "host" if self.remote else self.laptop
+
+    def pin(self, model: str, version: str, *, golden: bool = True) -> ModelPin:
+        """A registered version, with golden predictions in the ledger."""
+        if (model, version) not in self.pins:
+            files = {"MLmodel": b"flavors: {}\n", "model.bin": f"{model} {version}".encode()}
+            self.registry.add(model, version, files)
+            pin = pin_of(model, version, files, self.root / "scratch" / f"{model}-{version}")
+            self.pins[model, version] = pin
+            if golden:
+                data = {"schema": 1, "payload": {"inputs": [[1.0]]}, "predictions": [float(version)]}
+                self.site().ledger.put_golden(pin.digest, data)
+        return self.pins[model, version]
+
+    def create(self) -> World:
+        """The repository with version 1 of every service's model pinned, pushed."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        git(self.root, "init", "--quiet", "--initial-branch=main", "laptop")
+        if self.remote:
+            git(self.root, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
+            git(self.laptop, "remote", "add", "origin", "../origin.git")
+        base = self.laptop / "environments" / "production"
+        for folder in ("services", "models"):
+            (base / folder).mkdir(parents=True)
+        (base / "environment.yaml").write_text(ENVIRONMENT)
+        for name in self.services:
+            (base / "services" / f"{name}.yaml").write_text(SERVICE.format(name=name, image="ab12" * 16))
+            (base / "models" / f"{name}.yaml").write_text(MODEL.format(name=name, version="1", digest=f"sha256:{'cd34' * 16}"))
+        self.commit("Start")
+        if self.remote:
+            git(self.laptop, "push", "--quiet", "-u", "origin", "main")
+            git(self.root, "clone", "--quiet", "origin.git", "host")
+        for name in self.services:
+            self.bump(name, "1")
+        return self
+
+    def model_file(self, model: str) -> Path:
+        return self.laptop / "environments" / "production" / "models" / f"{model}.yaml"
+
+    def service_file(self, service: str) -> Path:
+        return self.laptop / "environments" / "production" / "services" / f"{service}.yaml"
+
+    def bump(self, model: str, version: str) -> str:
+        """One commit that pins the version; pushed."""
+        pin = self.pin(model, version)
+        path = self.model_file(model)
+        path.write_bytes(set_model_pin(path.read_bytes(), pin.version, pin.digest))
+        return self.commit(f"Pin {model} {version}")
+
+    def edit(self, path: Path, keys: tuple[str, ...], value: str) -> str:
+        """One commit that changes one value; pushed."""
+        path.write_bytes(set_scalar(path.read_bytes(), keys, value))
+        return self.commit(f"Set {'.'.join(keys)}")
+
+    def revert(self, commit: str) -> str:
+        git(self.laptop, "revert", "--no-edit", commit)
+        return self._pushed()
+
+    def commit(self, message: str) -> str:
+        git(self.laptop, "add", "-A")
+        git(self.laptop, "commit", "--quiet", "--allow-empty", "-m", message)
+        return self._pushed()
+
+    def _pushed(self) -> str:
+        if self.remote and (self.root / "host").exists():
+            git(self.laptop, "push", "--quiet", "origin", "main")
+        return git(self.laptop, "rev-parse", "HEAD")
+
+    def desired(self) -> Desired:
+        repository, branch = Git(self.host), Tracked("origin" if self.remote else "", "main")
+        return source.desired(repository, branch, online=source.fetch(repository, branch))
+
+    def site(self, *, clone: Path | None = None) -> Site:
+        """The place of `production` on this host, over the fakes."""
+        repository, branch = Git(clone or self.host), Tracked("origin" if self.remote else "", "main")
+        state = self.root / "state"
+        state.mkdir(exist_ok=True)
+        environment = self.desired().spec.environments["production"]
+        return Site(
+            environment=environment,
+            state_dir=state,
+            git=repository,
+            branch=branch,
+            ledger=open_ledger(repository, branch, state / "spool", lambda: self.clock),
+            cache=ArtifactCache(state / "cache"),
+            target=self.target,
+            registry=lambda: self.registry,
+            variables={},
+            now=lambda: self.clock,
+        )
+
+    def order(self, *, listener: Listener = quiet, impatient: bool = True, **more: object) -> Order:
+        return Order(
+            actor="Test", trigger="deploy", run_id="run", new_id=self.ids, listener=listener, impatient=impatient, lock_timeout_s=1.0,
+            **more,
+        )
+
+    def run(self, **more: object) -> PassResult:
+        """One pass at the tip; the clock moves on a minute."""
+        self.clock += 60.0
+        return run_pass(self.site(), self.desired(), self.order(**more))
+
+    def history(self) -> History:
+        return fold("production", self.site().ledger.read("production").events)
+
+    def live(self) -> Mapping[str, str]:
+        """Which version each service answers with, through the proxy."""
+        versions = {}
+        for service in self.target.routes:
+            identity = self.target.instances[self.target.routed[service][0]].identity
+            versions[service] = ",".join(version for _, version, _ in identity.models)
+        return versions
