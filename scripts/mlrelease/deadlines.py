@@ -20,6 +20,7 @@ DEADLINES_S: MappingProxyType[str, float] = MappingProxyType(
         # one instance of a service
         "instance.start": 120.0,  # process start to ready: importing and loading a model
         "instance.answer": 10.0,  # one health, identity or golden request
+        "instance.look": 3.0,  # one look at health and identity while observing; "not yet" is not "bad"
         "instance.drain": 30.0,
         "instance.stop": 40.0,
         # proxy

@@ -51,7 +51,9 @@ def held(number: int | str, environment: str = "staging") -> Held:
     return Held(id=f"E{number}", environment=environment, at=NOW, actor="ann", reason=f"number {number}")
 
 
-def started(number: int | str, *, expires_at: float = NOW + 60, supersedes: str = "", owner: Owner | None = None) -> DeployStarted:
+def started(
+    number: int | str, *, expires_at: float = NOW + 60, supersedes: str = "", owner: Owner | None = None
+) -> DeployStarted:
     """A start, which is a lock."""
     return DeployStarted(
         id=f"S{number}",

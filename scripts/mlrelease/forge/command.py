@@ -54,16 +54,8 @@ _NOT_INHERITED = frozenset(
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#'\"]+)[?#][^\s'\"]*", re.IGNORECASE)
 _LOCK_FILE = re.compile(r"Unable to create '(?P<path>[^']+\.lock)': File exists")
-_STALE = (
-    "fetch first",
-    "non-fast-forward",
-    "stale info",
-    "already exists",
-    "cannot lock",
-    "failed to update ref",
-    "incorrect old value",
-    "needs force",
-)
+_STALE = ("fetch first", "non-fast-forward", "stale info", "already exists", "incorrect old value")
+_MET = ("but expected", "reference already exists")
 _DUBIOUS = re.compile(r"dubious ownership in repository at '(?P<path>[^']+)'")
 
 
@@ -179,7 +171,7 @@ def failure(completed: Completed, *, doing: str, cwd: Path, remote: str | None =
     if remote is None:
         return Error(f"could not {doing}: {said}", where=str(cwd))
     if refused := _refused(messages, completed.out.decode(errors="replace")):
-        return refused_push(remote, refused)
+        return refused_push(remote, refused, messages)
     if "find remote ref" in messages:
         return Error(f"could not {doing}: {said}", hint=f"see what it has: git ls-remote {remote}", where=remote)
     return UnavailableError(
@@ -213,11 +205,10 @@ def lock_left(path: Path, cwd: Path) -> Error:
     return Error(f"another git is at work: {path}", hint="try again in a moment", where=str(path))
 
 
-def refused_push(remote: str, why: str) -> PushRefusedError:
-    """The error for a push that the remote answered with no."""
-    stale = any(
-        word in why for word in ("fetch first", "non-fast-forward", "stale info", "reference already exists", "cannot lock")
-    )
+def refused_push(remote: str, why: str, messages: str = "") -> PushRefusedError:
+    """The error for a push that the remote answered with no: `why` in its short words, `messages` in its long ones."""
+    # Two pushes that meet inside the remote are told apart from its own troubles only by the long words.
+    stale = any(word in why for word in _STALE) or any(word in messages for word in _MET)
     hint = "fetch, look at what is new there, and try again" if stale else "ask who may push there, or open a pull request"
     return PushRefusedError(f"{remote} refused the push: {why}", hint=hint, where=remote, stale=stale)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mlrelease.model.bundle import ABSENT, Bundle, BundleId, ComponentKey
-from mlrelease.model.change import Outcome
+from mlrelease.model.change import ChangeKind, Outcome
 from mlrelease.model.event import (
     Component,
     DeployFinished,
@@ -147,8 +147,7 @@ class _Folder:
                 self._unknown.append(event.kind)
 
     def _finish(self, event: DeployFinished, service: str, receipt: ServiceReceipt) -> None:
-        if receipt.rejects:
-            self._reject(service, receipt.rejects, event, receipt.reason, by_person=False)
+        self._reject(service, receipt.rejects, event, receipt.reason, by_person=False)
         if receipt.outcome is Outcome.SUCCEEDED:
             self._succeed(event, service, receipt)
         elif receipt.after is not None:
@@ -161,7 +160,10 @@ class _Folder:
         entry = Recorded(receipt.after, event.revision, event.at, event.id, receipt.settings)
         self._recorded[service] = entry
         self._verified.setdefault(service, []).append(entry)
-        self._attempts.pop(service, None)
+        attempt = self._attempts.get(service)
+        if receipt.change is not ChangeKind.REPAIR or (attempt and receipt.after and attempt.bundle == receipt.after.id):
+            # Mending what is recorded says nothing about the bundle that git wants: that one's wait goes on.
+            self._attempts.pop(service, None)
         values = receipt.after.components() if receipt.after else {}
         known = {key for (name, key, _) in self._first if name == service}
         born = self._born.setdefault(service, self._height)
@@ -172,8 +174,10 @@ class _Folder:
             self._first.setdefault((service, key, values.get(key, ABSENT)), self._height)
 
     def _reject(
-        self, service: str, components: Iterable[Component], event: DeployFinished | Rejected, reason: str, *, by_person: bool
+        self, service: str, components: tuple[Component, ...], event: DeployFinished | Rejected, reason: str, *, by_person: bool
     ) -> None:
+        if not components:  # a rejection that names nothing would cover every bundle
+            return
         self._rejections.append(
             Rejection(service, frozenset(components), reason, event.at, event.actor, event.id, by_person=by_person)
         )

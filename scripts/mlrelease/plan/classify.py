@@ -11,7 +11,7 @@ from mlrelease.history.direction import component_changes, rejection_of
 from mlrelease.history.fold import Attempt, History
 from mlrelease.model.bundle import Bundle
 from mlrelease.model.change import ComponentChange, Direction, Outcome
-from mlrelease.model.live import Observation
+from mlrelease.model.live import Observation, Role
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec, State
 from mlrelease.plan.drift import drift, leftovers, settings_changes, settings_of
 
@@ -167,4 +167,7 @@ def _drift_of(
 def _left(observation: Observation | None, service: str) -> tuple[str, ...]:
     if observation is None:
         return ()
-    return tuple(f"leftover {i.id}: of bundle {i.bundle}" for i in leftovers(observation, service, None))
+    return (
+        *(f"leftover {i.id}: of bundle {i.bundle}" for i in leftovers(observation, service, None)),
+        *(f"stray {i.id}" for i in observation.instances if i.role is Role.STRAY and i.service == service),
+    )

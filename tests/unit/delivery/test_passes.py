@@ -8,6 +8,7 @@ from support.world import World, git
 from mlrelease.delivery.passes import exit_code
 from mlrelease.errors import Error
 from mlrelease.model.change import ChangeKind, Direction, Outcome
+from mlrelease.model.event import DeployFinished
 from mlrelease.model.live import Role
 from mlrelease.targets.interface import Fenced
 
@@ -311,8 +312,8 @@ def test_git_host_down_acts_on_the_last_tip_and_spools(deployed):
     view = deployed.site().ledger.read("production")
     assert view.broken == ""
     assert view.spooled == 0
-    kinds = [receipt.change for event in view.events for receipt in getattr(event, "services", {}).values() if hasattr(receipt, "change")]
-    assert ChangeKind.REPAIR in kinds
+    kinds = [r.change for event in view.events if isinstance(event, DeployFinished) for r in event.services.values()]
+    assert kinds == [ChangeKind.CREATE, ChangeKind.REPAIR, ChangeKind.UPDATE]
 
 
 def test_without_a_remote_the_local_branch_is_desired(tmp_path):

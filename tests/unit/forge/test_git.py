@@ -8,11 +8,10 @@ import stat
 
 import psutil
 import pytest
-from support.repositories import bare_with_clones, git, repository
-
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.forge.command import PushRefusedError
 from mlrelease.forge.git import Git
+from support.repositories import bare_with_clones, git, repository
 
 
 @pytest.fixture

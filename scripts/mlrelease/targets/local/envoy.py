@@ -141,4 +141,3 @@ class Admin:
         answer = ask(self.socket, "POST", path, timeout_s=DEADLINES_S["proxy.confirm"])
         if answer.status != 200:
             raise ConnectionError(f"the proxy answered {answer.status} to {path.partition('?')[0]}")
-

@@ -20,7 +20,6 @@ from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error
 from mlrelease.targets.local.files import Layout
 
-
 _POLL_S = 0.01
 
 
@@ -75,6 +74,16 @@ def send(found: Found, number: signal.Signals) -> None:
             process.send_signal(number)
     except psutil.NoSuchProcess:
         return
+
+
+def send_term(found: Found) -> None:
+    """Asks this very process to end."""
+    send(found, signal.SIGTERM)
+
+
+def kill(found: Found) -> None:
+    """Ends this very process at once; its children live on."""
+    send(found, signal.SIGKILL)
 
 
 def end(found: Found, patience_s: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import signal
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -338,7 +337,7 @@ _NAMES = {"lds": "listener", "cds": "clusters", "rds": "routes"}
 
 
 def _program(token: str) -> str:
-    return f"proxy-{token}"
+    return f"envoy.{token}"  # no service name has a dot, so no instance is called that
 
 
 def _asked(admin: Admin) -> Status:

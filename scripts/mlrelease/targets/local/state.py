@@ -27,7 +27,7 @@ def default_state_dir(environment: str, repo_key: str) -> Path:
     else:
         written = os.environ.get("XDG_STATE_HOME", "")
         # The XDG specification has relative paths ignored.
-        base = Path(written) if os.path.isabs(written) else Path.home() / ".local" / "state"
+        base = Path(written) if Path(written).is_absolute() else Path.home() / ".local" / "state"
     return base / "mlrelease" / repo_key / environment
 
 

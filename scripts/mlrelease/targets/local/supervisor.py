@@ -255,13 +255,10 @@ def _section(program: Program) -> str:
         if program.keep_on
         else f"autorestart=unexpected\nexitcodes={','.join(map(str, FINAL_EXITS))}\nstartsecs=0\nstartretries=0"
     )
-    joined = (
-        "redirect_stderr=true"
-        if program.joined
-        else f"stderr_logfile=logs/{program.name}.log\nstderr_logfile_maxbytes={LOG_BYTES}\nstderr_logfile_backups={LOG_BACKUPS}"
-    )
+    rotated = "{0}_logfile=logs/{1}\n{0}_logfile_maxbytes={2}\n{0}_logfile_backups={3}".format
+    out = rotated("stdout", program.log, LOG_BYTES, LOG_BACKUPS)
+    err = "redirect_stderr=true" if program.joined else rotated("stderr", f"{program.name}.log", LOG_BYTES, LOG_BACKUPS)
     return (
         f"[program:{program.name}]\ncommand={command}\nautostart=true\n{restart}\n"
-        f"stopsignal=TERM\nstopwaitsecs={int(DEADLINES_S['instance.stop'])}\nkillasgroup=true\n{joined}\n"
-        f"stdout_logfile=logs/{program.log}\nstdout_logfile_maxbytes={LOG_BYTES}\nstdout_logfile_backups={LOG_BACKUPS}\n"
+        f"stopsignal=TERM\nstopwaitsecs={int(DEADLINES_S['instance.stop'])}\nkillasgroup=true\n{out}\n{err}\n"
     )

@@ -1,0 +1,411 @@
+"""The target `local`: what a pass may ask of this machine, each effect under the fence and confirmed."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+from mlrelease.deadlines import DEADLINES_S
+from mlrelease.errors import Error
+from mlrelease.ledger.fence import Fence
+from mlrelease.log import get
+from mlrelease.model.bundle import BundleId, canonical_json, sha256_digest
+from mlrelease.model.live import Answer, Instance, Launch, Observation
+from mlrelease.serving.config import ServeConfig
+from mlrelease.serving.uds import ask
+from mlrelease.targets.local import orphans, port
+from mlrelease.targets.local.client import ask_listener
+from mlrelease.targets.local.files import Layout, remove
+from mlrelease.targets.local.look import Ground, Word, instance, listen_to, look, stray_socket, survey, tail
+from mlrelease.targets.local.orphans import Found, Kind
+from mlrelease.targets.local.proxy import Proxy
+from mlrelease.targets.local.state import (
+    Record,
+    Routed,
+    Table,
+    config_files,
+    forget,
+    prune_logs,
+    read_records,
+    read_tables,
+    write_record,
+)
+from mlrelease.targets.local.supervisor import Program, Supervisor, scrubbed_environment
+
+SERVER = (sys.executable, "-m", "mlrelease.serving")
+"""The reference server; its last argument is the configuration."""
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Set to 1 unless the service says otherwise: replicas share the cores, and a row is too small for several threads."""
+
+_POLL_S = 0.01
+
+
+class LocalTarget:
+    """Implements `targets.interface.Target` for one environment. Touches nothing at construction."""
+
+    exercises: tuple[str, ...] = ("model",)
+
+    def __init__(
+        self,
+        environment: str,
+        listen: str,
+        state_dir: Path,
+        *,
+        now: Callable[[], float] = time.time,
+        run_id: str = "",
+        server: Sequence[str] = SERVER,
+    ) -> None:
+        # Resolved, because processes are told by the paths on their command lines.
+        self._layout = Layout(state_dir.resolve())
+        self._environment = environment
+        self._listen = listen
+        self._now = now
+        self._run_id = run_id
+        self._server = tuple(server)
+        self._supervisor = Supervisor(self._layout)
+        self._proxy = Proxy(self._layout, listen, self._supervisor)
+        self._fence = Fence(self._layout.root)
+        self._number: int | None = None
+
+    def observe(self) -> Observation:
+        """What runs now; an environment that was never deployed here has nothing, and no problems."""
+        return look(self._layout, self._supervisor, self._proxy, self._server)
+
+    def prepare(self, fence: int) -> None:
+        """Claims the target, then: folders → supervisord → Envoy with the recorded routes → orphaned proxies ended."""
+        port.parse(self._listen)
+        self._layout.make()
+        self._fence.claim(fence)
+        self._number = fence
+        with self._guard():
+            self._end_other_supervisors()
+            started = self._supervisor.ensure()
+            self._proxy.ensure(self._found)
+            if started:
+                self._remove_old_generations()
+
+    def start(self, launch: Launch) -> tuple[Instance, ...]:
+        """Instances of these very settings: those that run already, traffic first, and new ones for the rest."""
+        with self._guard():
+            wanted = self._launch_hash(launch)
+            ground = survey(self._layout, self._supervisor, self._server)
+            if ground.processes is None:
+                raise Error("the supervisor is not running", hint="the next pass starts it again", where=str(self._layout.root))
+            table = self._proxy.table()
+            records = read_records(self._layout)
+            same = [r for r in records.values() if (r.service, r.bundle) == (launch.bundle.service, launch.bundle.id)]
+            fitting = []
+            for record in (r for r in same if r.launch == wanted):
+                if ground.supervises(record) and not ground.failure(record):
+                    fitting.append(record)
+                elif not ground.pid(record) and not _sockets(table, [record.id]):
+                    # Ended by itself, or written by a pass that was killed before it could start it.
+                    self._bury(record, ground)
+            fitting.sort(key=lambda r: (not _sockets(table, [r.id]), r.created_at, r.id))
+            fitting = fitting[: launch.replicas]
+            new = [self._write(launch, wanted) for _ in range(launch.replicas - len(fitting))]
+            self._supervisor.add([self._program(record, launch) for record in new])
+            new = [self._note_process(record) for record in new]
+            prune_logs(self._layout, read_records(self._layout))
+        log = get("target.local")
+        for record in new:
+            log.info("instance started", service=record.service, bundle=record.bundle, instance=record.id, pid=record.pid)
+        ground = survey(self._layout, self._supervisor, self._server)
+        words = {record.id: listen_to(record.socket) for record in fitting}
+        return tuple(instance(self._layout, r, ground, table, words.get(r.id, Word())) for r in (*fitting, *new))
+
+    def route(
+        self,
+        service: str,
+        weights: Mapping[BundleId, int],
+        *,
+        instances: Iterable[str],
+        prefix: str,
+        revision: str,
+        timeout_s: float,
+    ) -> None:
+        """Puts the service's traffic on these instances; what was in force stays when the proxy does not take it."""
+        with self._guard():
+            records = read_records(self._layout)
+            members = _members(service, weights, list(instances), records)
+            table = self._proxy.table()
+            services = {name: routed for name, routed in table.services.items() if name != service}
+            sockets: list[str] = []
+            if weights:
+                services[service] = Routed(dict(weights), members, prefix, revision, timeout_s)
+                carrying = {b: m for b, m in members.items() if weights.get(b, 0) > 0}
+                sockets = [socket for chosen in carrying.values() for socket in chosen.values()]
+                for id_ in (i for chosen in carrying.values() for i in chosen):
+                    if not records[id_].served:
+                        write_record(self._layout, replace(records[id_], served=True))
+            self._proxy.apply(Table(services), healthy=sockets)
+        get("target.local").info("routed", service=service, weights=dict(weights), revision=revision)
+
+    def keep(self, instances: Iterable[str], until: float) -> None:
+        """Writes `until` into the records; unknown instances are gone already."""
+        with self._guard():
+            records = read_records(self._layout)
+            for id_ in instances:
+                if id_ in records and records[id_].until != until:
+                    write_record(self._layout, replace(records[id_], until=until))
+
+    def idle(self, instances: Iterable[str]) -> bool:
+        """Whether no request is in flight from the proxy to any of these."""
+        records = read_records(self._layout)
+        return self._proxy.idle([records[i].socket for i in instances if i in records])
+
+    def stop(self, instance: str, *, drain_s: float) -> None:
+        """Ends one instance and removes what is known of it: clusters → in flight → SIGTERM → SIGKILL → record.
+
+        Raises `Error` for the last instance of a bundle that has traffic. One that is gone already is fine.
+        """
+        record = read_records(self._layout).get(instance)
+        socket = record.socket if record else stray_socket(self._layout, instance)
+        with self._guard():
+            self._leave_clusters(instance)
+        if socket:
+            self._wait_idle(socket, drain_s)
+        with self._guard():
+            supervised = instance in (self._supervisor.processes() or {})
+            if supervised:
+                self._supervisor.stop(instance)
+        if supervised:
+            self._supervisor.discard(instance)
+        for found in self._found():
+            if found.kind is Kind.INSTANCE and found.key == instance:
+                with self._guard():
+                    orphans.send_term(found)
+                orphans.end(found, DEADLINES_S["instance.stop"])
+        with self._guard():
+            forget(self._layout, instance, socket)
+        get("target.local").info("instance stopped", instance=instance, supervised=supervised)
+
+    def ask(
+        self,
+        instance: str,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request to one instance over its socket. Raises `OSError` when there is no answer, or no such instance."""
+        record = read_records(self._layout).get(instance)
+        socket = record.socket if record else stray_socket(self._layout, instance)
+        if not socket:
+            raise FileNotFoundError(f"no instance {instance}")
+        return ask(socket, method, path, body, headers, timeout_s=timeout_s)
+
+    def ask_service(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One request through the listener, below the service's prefix."""
+        routed = next((t.services[service] for t in read_tables(self._layout) if service in t.services), None)
+        prefix = routed.prefix if routed else f"/{service}/"
+        address = port.parse(self._listen).reachable
+        return ask_listener(address, method, prefix.rstrip("/") + path, body, headers, timeout_s=timeout_s)
+
+    def logs(self, instance: str, *, lines: int) -> Iterator[str]:
+        """The last lines that an instance wrote, oldest first; those of one that is gone too, for a while."""
+        return tail(self._layout, instance, lines)
+
+    def down(self) -> None:
+        """Proxy drained and ended → instances → supervisord → whatever is left. Logs, cache, ledger spool and fence stay.
+
+        Without a `prepare` before it acts under the highest number that was claimed.
+        """
+        if not self._layout.root.exists():
+            return
+        if self._number is None:
+            self._number = self._fence.highest()
+        with self._guard():
+            self._proxy.down(self._found())
+        with self._guard():
+            self._end_supervised()
+            for found in self._found():
+                orphans.end(found, DEADLINES_S["instance.stop"])
+            for record in read_records(self._layout).values():
+                forget(self._layout, record.id, record.socket)
+            for folder in (self._layout.configs, self._layout.sockets, self._layout.generations, self._layout.staging):
+                shutil.rmtree(folder, ignore_errors=True)
+            remove(self._layout.supervisor)
+        get("target.local").info("down", environment=self._environment)
+
+    def _guard(self) -> AbstractContextManager[None]:
+        if self._number is None:
+            raise Error("the target was not prepared", hint="please report this")
+        return self._fence.guard(self._number)
+
+    def _found(self) -> tuple[Found, ...]:
+        return orphans.find(self._layout, self._server)
+
+    def _write(self, launch: Launch, hashed: str) -> Record:
+        """The files of a new instance, the record first: whatever happens then, nothing runs that is not known."""
+        bundle = launch.bundle
+        id_ = f"{bundle.service}-{bundle.id[:6]}-{secrets.token_hex(2)}"
+        while (self._layout.instances / f"{id_}.json").exists():
+            id_ = f"{bundle.service}-{bundle.id[:6]}-{secrets.token_hex(2)}"
+        socket = self._layout.socket(secrets.token_hex(4))
+        config = config_files(self._layout, id_)[0]
+        record = Record(
+            id=id_,
+            service=bundle.service,
+            bundle=bundle.id,
+            socket=socket,
+            config=str(config),
+            launch=hashed,
+            generation=self._supervisor.generation,
+            created_at=self._now(),
+        )
+        write_record(self._layout, record)
+        serving = ServeConfig(
+            service=bundle.service,
+            bundle=bundle.id,
+            image=bundle.image.reference,
+            instance=id_,
+            runtime=_runtime(),
+            listen=f"unix:{socket}",
+            models=launch.artifacts,
+            drain_s=DEADLINES_S["instance.drain"],
+            run_id=self._run_id,
+        )
+        self._layout.write_json(config, serving.to_json())
+        return record
+
+    def _program(self, record: Record, launch: Launch) -> Program:
+        config, run_file = config_files(self._layout, record.id)
+        env = scrubbed_environment() | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONUNBUFFERED": "1"} | dict(launch.env)
+        argv = [*self._server, str(config)]
+        return Program(record.id, argv, env, run_file, log=f"{record.id}.log", keep_on=False)
+
+    def _note_process(self, record: Record) -> Record:
+        """The record with pid and start time, once supervisor has started the process."""
+        end = time.monotonic() + DEADLINES_S["supervisor.call"]
+        while True:
+            process = (self._supervisor.processes() or {}).get(record.id)
+            if process is not None and (process.pid or process.final):
+                break
+            if time.monotonic() > end:
+                raise Error(f"supervisord does not start {record.id}", hint=f"see {self._layout.logs / 'supervisord.log'}")
+            time.sleep(_POLL_S)
+        noted = replace(record, pid=process.pid, process_started=orphans.start_time(process.pid))
+        write_record(self._layout, noted)
+        return noted
+
+    def _bury(self, record: Record, ground: Ground) -> None:
+        """Removes what is left of an instance that does not run any more."""
+        if record.id in (ground.processes or {}):
+            self._supervisor.stop(record.id)
+            self._supervisor.discard(record.id)
+        forget(self._layout, record.id, record.socket)
+
+    def _leave_clusters(self, instance: str) -> None:
+        table = self._proxy.table()
+        for service, routed in table.services.items():
+            for bundle, members in routed.instances.items():
+                if instance not in members:
+                    continue
+                left = {id_: socket for id_, socket in members.items() if id_ != instance}
+                if not left and routed.weights.get(bundle, 0) > 0:
+                    raise Error(
+                        f"{instance} is the last instance of {service} for bundle {bundle}, which has traffic",
+                        hint="route the traffic elsewhere first",
+                    )
+                changed = replace(routed, instances={**routed.instances, bundle: left})
+                self._proxy.apply(Table({**table.services, service: changed}))
+                return
+
+    def _wait_idle(self, socket: str, drain_s: float) -> None:
+        """Waits for the requests in flight, at most `drain_s`; the server itself finishes what is left on SIGTERM."""
+        end = time.monotonic() + min(drain_s, DEADLINES_S["instance.drain"])
+        try:
+            while not self._proxy.idle([socket]) and time.monotonic() < end:
+                time.sleep(_POLL_S)
+        except Error as e:
+            get("target.local").info("nothing to drain", reason=e.message)
+
+    def _end_other_supervisors(self) -> None:
+        """Ends a supervisord of another generation at once, its children living on: a pass was killed while starting it."""
+        for found in self._found():
+            if found.kind is Kind.SUPERVISOR and found.key != str(self._supervisor.generation):
+                orphans.kill(found)
+
+    def _end_supervised(self) -> None:
+        """Ends all programs side by side, then supervisord."""
+        names = list(self._supervisor.processes() or {})
+        for name in names:
+            self._supervisor.stop(name)
+        for name in names:
+            self._supervisor.discard(name)
+        self._supervisor.shut_down()
+
+    def _remove_old_generations(self) -> None:
+        for folder in self._layout.generations.iterdir():
+            if folder.name != str(self._supervisor.generation):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _launch_hash(self, launch: Launch) -> str:
+        """A hash of the settings. Salted, because it is shown and the environment may hold a short secret."""
+        salt = self._layout.root / "salt"
+        if not salt.exists():
+            self._layout.write(salt, secrets.token_hex(16).encode())
+        content = {
+            "image": launch.bundle.image.reference,
+            "models": [[a.name, a.version, a.digest, str(a.path), a.golden, a.golden_rtol] for a in launch.artifacts],
+            "env": sorted(launch.env),
+        }
+        return sha256_digest(salt.read_bytes() + canonical_json(content))[7:19]
+
+
+def _sockets(table: Table, ids: Iterable[str]) -> list[str]:
+    wanted = set(ids)
+    return [
+        socket
+        for routed in table.services.values()
+        for members in routed.instances.values()
+        for id_, socket in members.items()
+        if id_ in wanted
+    ]
+
+
+def _members(
+    service: str, weights: Mapping[BundleId, int], ids: Sequence[str], records: Mapping[str, Record]
+) -> dict[BundleId, dict[str, str]]:
+    """Bundle → instance → socket. Raises `Error` when ids and weights do not fit each other."""
+    members: dict[BundleId, dict[str, str]] = {bundle: {} for bundle in weights}
+    for id_ in ids if weights else ():
+        record = records.get(id_)
+        if record is None or record.service != service or record.bundle not in weights:
+            raise Error(f"{id_} is no instance of {service} for any of the bundles to route to", hint="please report this")
+        members[record.bundle][id_] = record.socket
+    if weights and not any(weights.values()):
+        raise Error(f"all weights of {service} are 0", hint="please report this")
+    for bundle, weight in weights.items():
+        if weight > 0 and not members[bundle]:
+            raise Error(f"bundle {bundle} of {service} would have traffic and no instance", hint="please report this")
+    return members
+
+
+def _runtime() -> str:
+    try:
+        mlflow = f" mlflow-skinny {metadata.version('mlflow-skinny')}"
+    except metadata.PackageNotFoundError:
+        mlflow = ""
+    return f"python {platform.python_version()}{mlflow}"
