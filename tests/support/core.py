@@ -166,7 +166,9 @@ class Story:
     def finish(self, services: Mapping[str, ServiceReceipt], *, started: str = "", revision: str = "abc") -> None:
         """A finished pass with these receipts; nothing when there are none."""
         if services:
-            self.tell(DeployFinished, revision=revision, trigger="test", started=started, started_at=self.now, services=services)
+            self.tell(
+                DeployFinished, revision=revision, trigger="test", started=started, started_at=self.now, services=services
+            )
 
     def start(self, *, expires_in_s: float = 900.0, supersedes: str = "") -> str:
         """A pass begins; its id comes back."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-
 from mlrelease.model.bundle import Bundle, Digest, ImagePin, ModelPin
 from mlrelease.model.live import Artifact, Launch
 from mlrelease.targets.local.target import LocalTarget

@@ -1,7 +1,7 @@
 """A model server for tests of targets: speaks the contract of DESIGN §5.1 over a unix socket, up in a tenth of a second.
 
 `python stand_in_server.py CONFIG.json`. Its behaviour comes from the environment: STAND_IN_EXIT (exit with this code
-while loading), STAND_IN_SLOW_S (seconds per prediction), STAND_IN_NOT_READY (never ready), STAND_IN_HUSH (unread).
+while loading), STAND_IN_SLOW_S (seconds per prediction), STAND_IN_NOT_READY (never ready), STAND_IN_ABRUPT (SIGTERM cuts what is in flight).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from socketserver import ThreadingMixIn
 from pathlib import Path
+from socketserver import ThreadingMixIn
 
 CONFIG = json.loads(Path(sys.argv[1]).read_bytes())
 STATE = {"ready": not os.environ.get("STAND_IN_NOT_READY"), "in_flight": 0}
@@ -92,6 +92,8 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: done.set())
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     done.wait()
+    if os.environ.get("STAND_IN_ABRUPT"):
+        os._exit(1)
     STATE["ready"] = False
     server.shutdown()
     server.server_close()

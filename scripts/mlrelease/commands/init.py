@@ -86,6 +86,10 @@ def _files(options: InitOptions) -> dict[str, bytes]:
     if options.listen:
         files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("target", "listen"), options.listen)
     if options.state_dir:
+        # The example leaves the default; the key is put below its neighbour, then set like any other value.
+        listen = next(line for line in files[ENVIRONMENT].splitlines(keepends=True) if line.strip().startswith(b"listen:"))
+        indent = listen[: len(listen) - len(listen.lstrip())]
+        files[ENVIRONMENT] = files[ENVIRONMENT].replace(listen, listen + indent + b"state_dir: here\n")
         files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("target", "state_dir"), options.state_dir)
     files["README.md"] = README.encode()
     files[".mlrelease-version"] = f"{version()}\n".encode()

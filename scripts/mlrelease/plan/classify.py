@@ -125,6 +125,8 @@ def _moving(
     back = bool(changes) and all(change.direction is Direction.BACK for change in changes)
     rejection = rejection_of(history, spec.name, desired, changes)
     if rejection:
+        # Nothing is on the move to a rejected bundle: what its try left behind is a leftover.
+        wrong = _drift_of(recorded, None, history, observation)
         return found(Situation.REJECTED, f"rejected by {rejection.actor}: {rejection.reason}")
     attempt = history.attempts.get(spec.name)
     if attempt and attempt.bundle == desired.id and not impatient:

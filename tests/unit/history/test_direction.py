@@ -66,7 +66,9 @@ def test_component_changes_name_what_differs_with_labels():
     after = bundle("risk", "2", {"A": "8", "C": "1", "D": "5"}, MODE="fast")
     assert component_changes(story.history, "risk", before, after) == (
         ComponentChange(
-            *(IMAGE, image("1").digest, image("2").digest, F), before_label="ghcr.io/acme/serve:1", after_label="ghcr.io/acme/serve:2"
+            *(IMAGE, image("1").digest, image("2").digest, F),
+            before_label="ghcr.io/acme/serve:1",
+            after_label="ghcr.io/acme/serve:2",
         ),
         ComponentChange(A, model("A", "7").digest, model("A", "8").digest, F, "7", "8"),
         ComponentChange(B, model("B", "1").digest, ABSENT, F, "1", ABSENT),

@@ -26,7 +26,7 @@ bundles = st.builds(
     pins=st.dictionaries(names, st.tuples(st.integers(1, 99).map(str), digests), min_size=1, max_size=4),
     env=st.dictionaries(names, names, max_size=3),
 )
-quick = settings(max_examples=100, deadline=None)
+quick = settings(max_examples=40, deadline=None)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

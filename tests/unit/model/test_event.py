@@ -48,9 +48,9 @@ receipts = st.builds(
     before=bundles,
     after=bundles,
     rejects=components,
-    gate_results=st.lists(st.fixed_dictionaries({"gate": text, "evidence": st.dictionaries(text, st.integers())}), max_size=2).map(
-        tuple
-    ),
+    gate_results=st.lists(
+        st.fixed_dictionaries({"gate": text, "evidence": st.dictionaries(text, st.integers())}), max_size=2
+    ).map(tuple),
     probes=st.lists(st.builds(Probe, text, text, text, text), max_size=2).map(tuple),
     steps=st.lists(st.builds(Step, text, st.integers(0, 10**6).map(lambda n: n / 10_000), text), max_size=2).map(tuple),
     exercised=st.lists(text, max_size=2).map(tuple),
@@ -149,3 +149,10 @@ def test_an_owner_is_named_for_people():
     """A lock's holder is shown by name, host and process."""
     assert str(Owner("db1", 42, 1.0, "agent")) == "agent on db1 (pid 42)"
     assert str(Owner("db1", 42, 1.0)) == "process on db1 (pid 42)"
+
+
+def test_a_hold_without_end_says_so():
+    """People read the file: no end is an empty text, not the year 1970."""
+    endless = Held("e1", "production", 1.0, "ada", "freeze")
+    assert event_to_json(endless)["until"] == ""
+    assert event_to_json(Held("e1", "production", 1.0, "ada", "freeze", until=60.0))["until"] == "1970-01-01T00:01:00.000Z"

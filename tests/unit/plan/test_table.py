@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from mlrelease.model.change import ChangeKind, Sync
-from mlrelease.model.live import Observation
+from mlrelease.model.live import Observation, Role
 from mlrelease.model.spec import EnvironmentSpec
 from mlrelease.plan.classify import Situation, classify
 from mlrelease.plan.table import ACTIONS, KEEPS_RECORDED
@@ -70,11 +70,11 @@ CASES = {
     Situation.UNSUPPORTED: Case(
         seven, environment(EIGHT, approval_required=True), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "unsupported"
     ),
-    Situation.WAITING: Case(
-        eight_errored, environment(EIGHT), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "waiting", impatient=False
-    ),
+    Situation.WAITING: Case(eight_errored, environment(EIGHT), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "waiting", impatient=False),
     Situation.RESET: Case(seven, environment(service(replicas=3)), ChangeKind.SETTINGS, Sync.OUT_OF_SYNC),
-    Situation.DRIFTED: Case(seven, environment(SEVEN), ChangeKind.REPAIR, Sync.DRIFTED, observation=live(SEVEN.bundle, replicas=1)),
+    Situation.DRIFTED: Case(
+        seven, environment(SEVEN), ChangeKind.REPAIR, Sync.DRIFTED, observation=live(SEVEN.bundle, replicas=1)
+    ),
     Situation.IN_SYNC: Case(seven, environment(SEVEN), ChangeKind.NOOP, Sync.IN_SYNC),
 }
 
@@ -143,7 +143,7 @@ def test_nothing_is_drifted_when_we_could_not_look(situation):
     ("extra", "drift"),
     [
         pytest.param({}, "leftover {}: of bundle {}", id="an instance"),
-        pytest.param({"role": "stray"}, "stray {}", id="a stray"),
+        pytest.param({"role": Role.STRAY}, "stray {}", id="a stray"),
     ],
 )
 def test_what_runs_of_an_unknown_service_is_removed(extra, drift):
@@ -156,6 +156,6 @@ def test_what_runs_of_an_unknown_service_is_removed(extra, drift):
 
 def test_a_warm_instance_of_a_removed_service_is_no_reason_to_act():
     """It is reaped when its time is over."""
-    warm = instance(bundle("ghost"), role="warm")
+    warm = instance(bundle("ghost"), role=Role.WARM)
     (change,) = Story().plan(environment(), observation=Observation((warm,))).changes
     assert change.kind is ChangeKind.NOOP

@@ -74,6 +74,14 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Clients:
+    """Connections at the listener, and requests that have not been answered yet."""
+
+    connections: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One instance as the proxy sees it: whether its health check passes, and requests in flight to it."""
 
@@ -102,11 +110,11 @@ class Admin:
             listeners=int(stats.get("listener_manager.total_listeners_active", 0)),
         )
 
-    def in_flight(self) -> int:
-        """Requests of clients that have not been answered yet."""
-        name = f"http.{xds.STAT_PREFIX}.downstream_rq_active"
-        pattern = "^" + name.replace(".", r"\.") + "$"
-        return int(self._stats(pattern, DEADLINES_S["proxy.confirm"]).get(name, 0))
+    def clients(self) -> Clients:
+        """Who is connected at the listener, and what they wait for."""
+        prefix = f"http.{xds.STAT_PREFIX}.downstream"
+        stats = self._stats(rf"^http\.{xds.STAT_PREFIX}\.downstream_(cx|rq)_active$", DEADLINES_S["proxy.confirm"])
+        return Clients(int(stats.get(f"{prefix}_cx_active", 0)), int(stats.get(f"{prefix}_rq_active", 0)))
 
     def endpoints(self) -> dict[str, Endpoint]:
         """The endpoints of the present clusters by socket. A cluster that is still warming up is not among them."""

@@ -40,6 +40,7 @@ class Proxy:
         self._layout = layout
         self._listen = listen
         self._supervisor = supervisor
+        self.patience_s = DEADLINES_S["proxy.confirm"]
 
     @property
     def admin(self) -> Admin:
@@ -122,7 +123,7 @@ class Proxy:
         except OSError as e:
             raise Error("the proxy is not running", hint="see the logs of the proxy; the next pass starts it again") from e
         self._mend(old, listen)
-        want, both = xds.members(table), xds.union(xds.members(old), xds.members(table))
+        want, both = xds.members(table), xds.union(self._members(old), xds.members(table))
         new = self._hashed(table, listen)
 
         # (1): everything that may be routed to during the switch is a cluster, and healthy.
@@ -158,7 +159,7 @@ class Proxy:
 
     def down(self, found: Sequence[Found]) -> None:
         """Drains every Envoy of this state folder and ends it."""
-        self._end_others(found, keep="")
+        self._end_others(found, keep="", replaced=False)
         remove(self._layout.proxy, self._layout.routes, *(self._layout.xds / f"{kind}.json" for kind in xds.RESOURCES))
 
     def _start(self, binary: Path) -> str:
@@ -189,11 +190,11 @@ class Proxy:
         get("target.local").info("proxy started", listen=self._listen, token=token)
         return token
 
-    def _end_others(self, found: Sequence[Found], *, keep: str) -> None:
+    def _end_others(self, found: Sequence[Found], *, keep: str, replaced: bool = True) -> None:
         """Drains and ends every Envoy of this state folder but one, supervised or not."""
         processes = self._supervisor.processes() or {}
         for other in (f for f in found if f.kind is Kind.PROXY and f.key != keep):
-            self._drain(other)
+            self._drain(other, replaced=replaced)
             if _program(other.key) in processes:
                 self._supervisor.stop(_program(other.key))
                 self._supervisor.discard(_program(other.key))
@@ -207,14 +208,20 @@ class Proxy:
                 self._supervisor.stop(name)
                 self._supervisor.discard(name)
 
-    def _drain(self, proxy: Found) -> None:
-        """Lets clients go and requests end, bounded; an Envoy that does not answer any more cannot be drained."""
+    def _drain(self, proxy: Found, *, replaced: bool) -> None:
+        """Lets clients go and requests end, bounded; an Envoy that does not answer any more cannot be drained.
+
+        A replaced one stays for its whole time, for the kernel gives it new connections until its listener closes.
+        """
         admin = Admin(self._socket(proxy.key))
         end = time.monotonic() + envoy.DRAIN_S + DEADLINES_S["instance.drain"]
         try:
             admin.drain()
             closed = time.monotonic() + envoy.DRAIN_S + 0.2
-            while (time.monotonic() < closed or admin.in_flight()) and time.monotonic() < end:
+            while time.monotonic() < end:
+                clients = admin.clients()
+                if not clients.requests and (time.monotonic() > closed or not (replaced or clients.connections)):
+                    return
                 time.sleep(_SLOW_POLL_S)
         except OSError as e:
             get("target.local").warning("proxy cannot be drained", pid=proxy.pid, error=type(e).__name__)
@@ -223,6 +230,9 @@ class Proxy:
         """Writes the files again when one is not what is recorded; all at once, for each move makes Envoy read them all."""
         wanted = self._hashed(table, listen)
         found = {kind: self._on_disk(kind) for kind in xds.RESOURCES}
+        if not read_tables(self._layout) and all(intact for _, intact in found.values()):
+            # The table was lost and the files were not: what they say goes on until a pass routes anew.
+            return
         if wanted.hashes == table.hashes and all(
             intact and version.partition("-")[0] == wanted.hashes[kind] for kind, (version, intact) in found.items()
         ):
@@ -253,7 +263,7 @@ class Proxy:
 
     def _put_back(self, admin: Admin, old: Table, kinds: Sequence[str], why: Error) -> None:
         """Puts the old files back, confirmed. Raises `Error` with both reasons when that fails too."""
-        resources = {"cds": xds.clusters(xds.members(old)), "rds": xds.routes(old)}
+        resources = {"cds": xds.clusters(self._members(old)), "rds": xds.routes(old)}
         try:
             for kind in kinds:
                 self._put(admin, kind, resources[kind])
@@ -264,7 +274,7 @@ class Proxy:
 
     def _await_healthy(self, admin: Admin, sockets: Collection[str]) -> None:
         """Returns when the health check of each of these sockets passes at the proxy."""
-        end = time.monotonic() + DEADLINES_S["proxy.confirm"]
+        end = time.monotonic() + self.patience_s
         waiting = set(sockets)
         while waiting:
             try:
@@ -317,6 +327,15 @@ class Proxy:
         tables = read_tables(self._layout)
         in_force = (status.versions["rds"] if status else self._on_disk("rds")[0]).partition("-")[0]
         return next((t for t in tables if t.hashes.get("rds") == in_force), tables[0] if tables else Table())
+
+    def _members(self, table: Table) -> dict[str, dict[str, str]]:
+        """The clusters of the table; where the table was lost, those of the file, which may carry traffic."""
+        if read_tables(self._layout):
+            return xds.members(table)
+        try:
+            return xds.read_members((self._layout.xds / "cds.json").read_bytes())
+        except OSError:
+            return {}
 
     def _on_disk(self, kind: str) -> tuple[str, bool]:
         """The version that a file names, and whether its content is that version's."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -121,11 +120,11 @@ class Supervisor:
         """Sees to it that a supervisord runs; True when it had to be started, as a new generation without programs."""
         if self.generation and self.processes() is not None:
             return False
-        generation = self.generation + 1
+        # A pass that was killed in here may have left a folder that is not recorded: its number is not taken again.
+        used = [int(f.name) for f in self._layout.generations.iterdir() if f.name.isdigit()]
+        generation = max([self.generation, *used]) + 1
         folder = self._layout.generations / str(generation)
         try:
-            # A pass that was killed in here may have left a folder of this number, with programs in it.
-            shutil.rmtree(folder, ignore_errors=True)
             (folder / "programs").mkdir(parents=True, mode=0o700)
         except OSError as e:
             raise Error(f"the supervisor's folder cannot be made: {e.strerror}", where=str(folder)) from e

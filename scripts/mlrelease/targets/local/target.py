@@ -236,6 +236,7 @@ class LocalTarget:
         if self._number is None:
             self._number = self._fence.highest()
         with self._guard():
+            self._end_hung_supervisor()
             self._proxy.down(self._found())
         with self._guard():
             self._end_supervised()
@@ -345,6 +346,15 @@ class LocalTarget:
         """Ends a supervisord of another generation at once, its children living on: a pass was killed while starting it."""
         for found in self._found():
             if found.kind is Kind.SUPERVISOR and found.key != str(self._supervisor.generation):
+                orphans.kill(found)
+
+    def _end_hung_supervisor(self) -> None:
+        """Ends a supervisord that does not answer, so that everything can be ended without it."""
+        try:
+            self._supervisor.processes()
+        except Error as e:
+            get("target.local").warning("supervisor ended", reason=e.message)
+            for found in (f for f in self._found() if f.kind is Kind.SUPERVISOR):
                 orphans.kill(found)
 
     def _end_supervised(self) -> None:

@@ -73,6 +73,19 @@ def members(table: Table) -> dict[str, dict[str, str]]:
     }
 
 
+def read_members(data: bytes) -> dict[str, dict[str, str]]:
+    """The same out of a clusters file, instances named by their sockets; empty when it cannot be read."""
+    try:
+        found = {}
+        for cluster in json.loads(data)["resources"]:
+            (locality,) = cluster["load_assignment"]["endpoints"]
+            paths = [host["endpoint"]["address"]["pipe"]["path"] for host in locality["lb_endpoints"]]
+            found[str(cluster["name"])] = {path: path for path in paths}
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return found
+
+
 def union(*clusters: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
     """All clusters of several sets, each with all its endpoints."""
     joined: dict[str, dict[str, str]] = {}

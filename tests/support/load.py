@@ -1,0 +1,67 @@
+"""Requests from another process while a test changes things; what came back, request by request."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlrelease.demo.load import Summary, summarize
+
+ROWS = {
+    "dataframe_split": {
+        "columns": [
+            "alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids", "nonflavanoid_phenols",
+            "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline",
+        ],
+        "data": [[14.23, 1.71, 2.43, 15.6, 127.0, 2.8, 3.06, 0.28, 2.29, 5.64, 1.04, 3.92, 1065.0]],
+    }
+}  # fmt: skip
+
+
+@dataclass
+class Load:
+    """The running load: `summary()` is complete only after the block."""
+
+    out: Path
+
+    def lines(self) -> list[str]:
+        text = self.out.read_text() if self.out.exists() else ""
+        return text[: text.rfind("\n") + 1].splitlines()
+
+    def newest_version(self) -> str:
+        """The version that gave the newest answer."""
+        lines = self.lines()
+        return json.loads(lines[-1]).get("version", "") if lines else ""
+
+    def summary(self) -> Summary:
+        return summarize(self.lines())
+
+
+@contextmanager
+def running_load(url: str, *, rate: float, payload: object = ROWS) -> Iterator[Load]:
+    """Open-loop requests at `rate` per second until the block ends; what is in flight then is finished."""
+    with tempfile.TemporaryDirectory(prefix="load") as folder:
+        body, out = Path(folder) / "payload.json", Path(folder) / "out.jsonl"
+        body.write_text(json.dumps(payload))
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "mlrelease.demo.load", "--url", f"{url}/invocations", "--payload", str(body),
+                "--rate", str(rate), "--out", str(out),
+            ]
+        )  # fmt: skip
+        kept = Path(tempfile.mkstemp(prefix="load", suffix=".jsonl")[1])
+        load = Load(out)
+        try:
+            yield load
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            kept.write_text(out.read_text() if out.exists() else "")
+            load.out = kept

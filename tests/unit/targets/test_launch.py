@@ -1,0 +1,34 @@
+"""The program between supervisor and what it runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from mlrelease.targets.local import launch
+
+
+def run(path):
+    return subprocess.run([sys.executable, "-I", "-S", launch.__file__, str(path)], capture_output=True, text=True, timeout=20)
+
+
+def test_it_becomes_the_program_with_exactly_this_environment(tmp_path):
+    """Odd characters in arguments and values arrive as they are, and nothing else is inherited."""
+    code = "import os, sys, json; print(json.dumps([sys.argv[1:], os.environ['A'], 'PATH' in os.environ]))"
+    odd = "a b'\"%; #\n$HOME"
+    file = tmp_path / "x.run"
+    file.write_text(json.dumps({"argv": [sys.executable, "-c", code, odd], "env": {"A": odd}}))
+    assert json.loads(run(file).stdout) == [[odd], odd, False]
+
+
+def test_what_cannot_be_run_is_one_line(tmp_path):
+    """A missing program or file ends with 1 and says which, without a traceback."""
+    file = tmp_path / "x.run"
+    file.write_text(json.dumps({"argv": ["/nonexistent/program"], "env": {}}))
+    for path in (file, Path(tmp_path / "missing.run")):
+        done = run(path)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert str(path) in done.stderr
