@@ -42,5 +42,12 @@ DEADLINES_S: MappingProxyType[str, float] = MappingProxyType(
         # one append to the ledger with all its tries against other writers
         "ledger.append": 60.0,
         "ledger.spool": 10.0,  # the lock around writing spool files: milliseconds each
+        # the demo
+        "demo.mlflow": 90.0,  # 4.5-6.8 s alone on two cores, and the machine may be busy
+        "demo.models": 120.0,  # four versions: 0.2 s each once scikit-learn and MLflow are imported
+        "demo.step": 300.0,  # one command; each of its own steps has its deadline
+        "demo.proof": 120.0,  # the agent proves the version of a revert: 3 s warm, 20 s cold
+        "demo.request": 10.0,  # one request of the load; later is a failure
+        "demo.stop": 20.0,  # a process that was asked to end
     }
 )

@@ -24,7 +24,7 @@ def estate(tmp_path_factory, mlflow_uri):
 def test_killed_after_a_step_of_a_deploy_and_of_its_rollback(estate, step):
     """SIGKILL after the step: the old or the new verified bundle serves, no request fails, the next pass ends with live = git."""
     assert estate.live() == "1"
-    with running_load(estate.url, rate=40) as load:
+    with running_load(estate.url, rate=20) as load:
         for move in ("deploy", "rollback"):
             commit = estate.pin("2") if move == "deploy" else estate.revert(commit)
             wanted = "2" if move == "deploy" else "1"
@@ -40,5 +40,5 @@ def test_killed_after_a_step_of_a_deploy_and_of_its_rollback(estate, step):
             until(lambda wanted=wanted: load.newest_version() == wanted, what=f"requests answered by {wanted}")
     estate.forgive()
     summary = load.summary()
-    assert summary.failed == [], summary.failed[:3]
-    assert summary.sent > 50
+    assert summary.failed == 0, summary.failures[:3]
+    assert summary.sent > 25

@@ -173,8 +173,8 @@ def test_an_emptied_file_is_seen_and_mended_by_prepare(target, folder, port, nam
 @pytest.mark.parametrize("name", ["routes.json", "proxy.json", "supervisor.json", "salt"])
 def test_a_state_file_that_was_removed_costs_no_request(target, folder, port, name):
     """What runs goes on; the next pass ends with everything recorded, supervised and routed again, and nothing else."""
-    wanted = launch()
-    before = serve(target, wanted)
+    before = serve(target, launch(version="1"))
+    wanted = launch(version="2")
     with Load(port) as load:
         (folder / name).unlink()
         target.prepare(2)
@@ -258,7 +258,7 @@ def test_a_fenced_writer_is_refused_before_every_effect(target, folder, port):
         lambda: route(target, wanted, [one], revision="late"),
         lambda: target.keep([one.id], 1.0),
         lambda: target.stop(one.id, drain_s=1),
-        lambda: target.down(),
+        target.down,
     ):
         with pytest.raises(Fenced):
             effect()

@@ -59,7 +59,6 @@ def test_the_reference_server_is_served_and_outlives_its_supervisor(folder, tmp_
     assert psutil.pid_exists(one.pid)
 
     target.prepare(2)
-    target.stop(target.start(wanted)[0].id, drain_s=1)
     target.down()
     assert living(folder) == []
 

@@ -25,7 +25,11 @@ from mlrelease.model.event import Unrejected
 from mlrelease.spec.edit import set_model_pin, set_scalar
 from support.mlflow_server import register
 
-GIT_IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in (("NAME", "Test"), ("EMAIL", "t@example.com"))}
+GIT_IDENTITY = {
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "Test"), ("EMAIL", "t@example.com"))
+}
 KILLED_PASS = Path(__file__).with_name("killed_pass.py")
 
 
@@ -91,7 +95,13 @@ class Estate:
 
     def git(self, *arguments: str, cwd: Path | None = None) -> str:
         done = subprocess.run(
-            ["git", *arguments], cwd=cwd or self.laptop, env=self.environ(), capture_output=True, text=True, check=False, timeout=30
+            ["git", *arguments],
+            cwd=cwd or self.laptop,
+            env=self.environ(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
         )
         assert done.returncode == 0, f"git {arguments}: {done.stderr}"
         return done.stdout.strip()
@@ -107,7 +117,7 @@ class Estate:
         )  # fmt: skip
         file = self.laptop / "environments/production/environment.yaml"
         file.write_bytes(set_scalar(file.read_bytes(), ("keep_warm",), keep_warm))
-        self.git("commit", "--quiet", "-am", "keep_warm")
+        self.git("commit", "--quiet", "--allow-empty", "-am", "keep_warm")
         for version in ("2", "1"):
             done = self.cli("bump", "production", "wine", "--to", version)
             assert "stored in the ledger" in done.stdout
@@ -209,5 +219,7 @@ class Estate:
         import psutil
 
         mine = str(self.root)
-        left = [p.info for p in psutil.process_iter(["pid", "cmdline"]) if any(mine in part for part in p.info["cmdline"] or ())]
+        left = [
+            p.info for p in psutil.process_iter(["pid", "cmdline"]) if any(mine in part for part in p.info["cmdline"] or ())
+        ]
         assert left == [], left

@@ -48,7 +48,9 @@ class FakeTarget:
         if self.break_start:
             raise Error(self.break_start)
         bundle, key = launch.bundle, self._launch_key(launch)
-        fitting = [i for i in self.instances.values() if i.bundle == bundle.id and i.launch == key and i.supervised and not i.failure]
+        fitting = [
+            i for i in self.instances.values() if i.bundle == bundle.id and i.launch == key and i.supervised and not i.failure
+        ]
         while len(fitting) < launch.replicas:
             self.counter += 1
             name = f"{bundle.service}-{self.counter}"

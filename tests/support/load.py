@@ -33,7 +33,7 @@ class Load:
 
     def lines(self) -> list[str]:
         text = self.out.read_text() if self.out.exists() else ""
-        return text[: text.rfind("\n") + 1].splitlines()
+        return text[: text.rfind("\n") + 1].splitlines(keepends=True)
 
     def newest_version(self) -> str:
         """The version that gave the newest answer."""

@@ -1,7 +1,8 @@
 """A model server for tests of targets: speaks the contract of DESIGN §5.1 over a unix socket, up in a tenth of a second.
 
 `python stand_in_server.py CONFIG.json`. Its behaviour comes from the environment: STAND_IN_EXIT (exit with this code
-while loading), STAND_IN_SLOW_S (seconds per prediction), STAND_IN_NOT_READY (never ready), STAND_IN_ABRUPT (SIGTERM cuts what is in flight).
+while loading), STAND_IN_SLOW_S (seconds per prediction), STAND_IN_NOT_READY (never ready), STAND_IN_ABRUPT (SIGTERM
+cuts what is in flight).
 """
 
 from __future__ import annotations

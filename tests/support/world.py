@@ -178,7 +178,13 @@ class World:
 
     def order(self, *, listener: Listener = quiet, impatient: bool = True, **more: object) -> Order:
         return Order(
-            actor="Test", trigger="deploy", run_id="run", new_id=self.ids, listener=listener, impatient=impatient, lock_timeout_s=1.0,
+            actor="Test",
+            trigger="deploy",
+            run_id="run",
+            new_id=self.ids,
+            listener=listener,
+            impatient=impatient,
+            lock_timeout_s=1.0,
             **more,
         )
 

@@ -41,6 +41,7 @@ class Delivery(RuleBasedStateMachine):
         self.first: dict[tuple, int] = {}
         self.shut: dict[str, list[frozenset]] = {name: [] for name in NAMES}
         self.moment = 0
+        self.past = list(self.files.values())
 
     @property
     def env(self):
@@ -72,6 +73,20 @@ class Delivery(RuleBasedStateMachine):
         """Somebody moves git."""
         models = {"A": to["a"]} | ({"B": to["b"]} if to["b"] else {})
         self.files[name] = service(name, models, to["tag"], env=to["env"], replicas=to["replicas"])
+        self.past.append(self.files[name])
+
+    @rule(name=st.sampled_from(NAMES), to=wanted)
+    def ship(self, name, to):
+        """Somebody moves git, and the pass comes out well."""
+        self.edit(name, to)
+        self.deploy()
+
+    @rule(data=st.data())
+    def revert(self, data):
+        """Somebody restores a file as it once was, and the pass comes out well."""
+        then = data.draw(st.sampled_from(self.past))
+        self.files[then.name] = then
+        self.deploy()
 
     @rule(name=st.sampled_from(NAMES))
     def remove(self, name):
@@ -148,4 +163,4 @@ class Delivery(RuleBasedStateMachine):
 
 
 TestDelivery = Delivery.TestCase
-TestDelivery.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestDelivery.settings = settings(max_examples=40, stateful_step_count=12, deadline=None)

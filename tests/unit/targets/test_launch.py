@@ -11,7 +11,8 @@ from mlrelease.targets.local import launch
 
 
 def run(path):
-    return subprocess.run([sys.executable, "-I", "-S", launch.__file__, str(path)], capture_output=True, text=True, timeout=20)
+    command = [sys.executable, "-I", "-S", launch.__file__, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 
 def test_it_becomes_the_program_with_exactly_this_environment(tmp_path):

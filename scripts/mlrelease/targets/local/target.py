@@ -2,49 +2,38 @@
 
 from __future__ import annotations
 
-import platform
-import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error
 from mlrelease.ledger.fence import Fence
 from mlrelease.log import get
-from mlrelease.model.bundle import BundleId, canonical_json, sha256_digest
+from mlrelease.model.bundle import BundleId
 from mlrelease.model.live import Answer, Instance, Launch, Observation
-from mlrelease.serving.config import ServeConfig
 from mlrelease.serving.uds import ask
 from mlrelease.targets.local import orphans, port
 from mlrelease.targets.local.client import ask_listener
 from mlrelease.targets.local.files import Layout, remove
-from mlrelease.targets.local.look import Ground, Word, instance, listen_to, look, stray_socket, survey, tail
+from mlrelease.targets.local.instances import SERVER, Instances
+from mlrelease.targets.local.look import Word, instance, listen_to, look, stray_socket, survey, tail
 from mlrelease.targets.local.orphans import Found, Kind
 from mlrelease.targets.local.proxy import Proxy
 from mlrelease.targets.local.state import (
     Record,
     Routed,
     Table,
-    config_files,
     forget,
     prune_logs,
     read_records,
     read_tables,
     write_record,
 )
-from mlrelease.targets.local.supervisor import Program, Supervisor, scrubbed_environment
-
-SERVER = (sys.executable, "-m", "mlrelease.serving")
-"""The reference server; its last argument is the configuration."""
-
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Set to 1 unless the service says otherwise: replicas share the cores, and a row is too small for several threads."""
+from mlrelease.targets.local.supervisor import Supervisor
 
 _POLL_S = 0.01
 
@@ -68,11 +57,10 @@ class LocalTarget:
         self._layout = Layout(state_dir.resolve())
         self._environment = environment
         self._listen = listen
-        self._now = now
-        self._run_id = run_id
         self._server = tuple(server)
         self._supervisor = Supervisor(self._layout)
         self._proxy = Proxy(self._layout, listen, self._supervisor)
+        self._instances = Instances(self._layout, self._supervisor, server, now, run_id)
         self._fence = Fence(self._layout.root)
         self._number: int | None = None
 
@@ -96,7 +84,7 @@ class LocalTarget:
     def start(self, launch: Launch) -> tuple[Instance, ...]:
         """Instances of these very settings: those that run already, traffic first, and new ones for the rest."""
         with self._guard():
-            wanted = self._launch_hash(launch)
+            wanted = self._instances.launch_hash(launch)
             ground = survey(self._layout, self._supervisor, self._server)
             if ground.processes is None:
                 raise Error("the supervisor is not running", hint="the next pass starts it again", where=str(self._layout.root))
@@ -109,12 +97,10 @@ class LocalTarget:
                     fitting.append(record)
                 elif not ground.pid(record) and not _sockets(table, [record.id]):
                     # Ended by itself, or written by a pass that was killed before it could start it.
-                    self._bury(record, ground)
+                    self._instances.bury(record, ground)
             fitting.sort(key=lambda r: (not _sockets(table, [r.id]), r.created_at, r.id))
             fitting = fitting[: launch.replicas]
-            new = [self._write(launch, wanted) for _ in range(launch.replicas - len(fitting))]
-            self._supervisor.add([self._program(record, launch) for record in new])
-            new = [self._note_process(record) for record in new]
+            new = self._instances.add(launch, launch.replicas - len(fitting))
             prune_logs(self._layout, read_records(self._layout))
         log = get("target.local")
         for record in new:
@@ -257,66 +243,6 @@ class LocalTarget:
     def _found(self) -> tuple[Found, ...]:
         return orphans.find(self._layout, self._server)
 
-    def _write(self, launch: Launch, hashed: str) -> Record:
-        """The files of a new instance, the record first: whatever happens then, nothing runs that is not known."""
-        bundle = launch.bundle
-        id_ = f"{bundle.service}-{bundle.id[:6]}-{secrets.token_hex(2)}"
-        while (self._layout.instances / f"{id_}.json").exists():
-            id_ = f"{bundle.service}-{bundle.id[:6]}-{secrets.token_hex(2)}"
-        socket = self._layout.socket(secrets.token_hex(4))
-        config = config_files(self._layout, id_)[0]
-        record = Record(
-            id=id_,
-            service=bundle.service,
-            bundle=bundle.id,
-            socket=socket,
-            config=str(config),
-            launch=hashed,
-            generation=self._supervisor.generation,
-            created_at=self._now(),
-        )
-        write_record(self._layout, record)
-        serving = ServeConfig(
-            service=bundle.service,
-            bundle=bundle.id,
-            image=bundle.image.reference,
-            instance=id_,
-            runtime=_runtime(),
-            listen=f"unix:{socket}",
-            models=launch.artifacts,
-            drain_s=DEADLINES_S["instance.drain"],
-            run_id=self._run_id,
-        )
-        self._layout.write_json(config, serving.to_json())
-        return record
-
-    def _program(self, record: Record, launch: Launch) -> Program:
-        config, run_file = config_files(self._layout, record.id)
-        env = scrubbed_environment() | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONUNBUFFERED": "1"} | dict(launch.env)
-        argv = [*self._server, str(config)]
-        return Program(record.id, argv, env, run_file, log=f"{record.id}.log", keep_on=False)
-
-    def _note_process(self, record: Record) -> Record:
-        """The record with pid and start time, once supervisor has started the process."""
-        end = time.monotonic() + DEADLINES_S["supervisor.call"]
-        while True:
-            process = (self._supervisor.processes() or {}).get(record.id)
-            if process is not None and (process.pid or process.final):
-                break
-            if time.monotonic() > end:
-                raise Error(f"supervisord does not start {record.id}", hint=f"see {self._layout.logs / 'supervisord.log'}")
-            time.sleep(_POLL_S)
-        noted = replace(record, pid=process.pid, process_started=orphans.start_time(process.pid))
-        write_record(self._layout, noted)
-        return noted
-
-    def _bury(self, record: Record, ground: Ground) -> None:
-        """Removes what is left of an instance that does not run any more."""
-        if record.id in (ground.processes or {}):
-            self._supervisor.stop(record.id)
-            self._supervisor.discard(record.id)
-        forget(self._layout, record.id, record.socket)
-
     def _leave_clusters(self, instance: str) -> None:
         table = self._proxy.table()
         for service, routed in table.services.items():
@@ -371,18 +297,6 @@ class LocalTarget:
             if folder.name != str(self._supervisor.generation):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _launch_hash(self, launch: Launch) -> str:
-        """A hash of the settings. Salted, because it is shown and the environment may hold a short secret."""
-        salt = self._layout.root / "salt"
-        if not salt.exists():
-            self._layout.write(salt, secrets.token_hex(16).encode())
-        content = {
-            "image": launch.bundle.image.reference,
-            "models": [[a.name, a.version, a.digest, str(a.path), a.golden, a.golden_rtol] for a in launch.artifacts],
-            "env": sorted(launch.env),
-        }
-        return sha256_digest(salt.read_bytes() + canonical_json(content))[7:19]
-
 
 def _sockets(table: Table, ids: Iterable[str]) -> list[str]:
     wanted = set(ids)
@@ -411,11 +325,3 @@ def _members(
         if weight > 0 and not members[bundle]:
             raise Error(f"bundle {bundle} of {service} would have traffic and no instance", hint="please report this")
     return members
-
-
-def _runtime() -> str:
-    try:
-        mlflow = f" mlflow-skinny {metadata.version('mlflow-skinny')}"
-    except metadata.PackageNotFoundError:
-        mlflow = ""
-    return f"python {platform.python_version()}{mlflow}"

@@ -1,0 +1,99 @@
+"""How a demo ends: everything stopped in order, nothing left; or left running, with a script that stops it.
+
+`python -m mlrelease.demo.ending DIR` stops what `mlrelease demo --keep` left in DIR.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mlrelease.deadlines import DEADLINES_S
+from mlrelease.demo.crew import end_group, remembered, sweep
+from mlrelease.demo.place import Place, environment
+from mlrelease.demo.steps import Step, real
+from mlrelease.demo.tell import WIDTH
+from mlrelease.errors import Error
+
+DOWN = ("mlrelease", "down", "production")
+SCHEMA = 1
+
+
+def stop_all(place: Place, variables: Mapping[str, str]) -> list[str]:
+    """Ends what still runs, in order: load, agent, the environment, the rest. Returns what did not end with these."""
+    pids = remembered(place)
+    for name in ("load", "agent"):
+        if name in pids:
+            end_group(pids[name], place)
+    said = []
+    if place.state.is_dir() and place.host.is_dir():
+        said = _down(place, variables)
+    for name in ("models", "mlflow"):
+        if name in pids:
+            end_group(pids[name], place)
+    return [*said, *(f"had to be ended one by one: {line}" for line in sweep(place))]
+
+
+def write_stop_script(place: Place) -> Path:
+    """A script in the folder that ends all that `--keep` leaves running."""
+    path = place.root / "stop"
+    command = shlex.join([sys.executable, "-m", "mlrelease.demo.ending", str(place.root)])
+    path.write_text(f"#!/bin/sh\n# Ends everything that this demo left running. The folder stays.\nexec {command}\n")
+    path.chmod(0o755)
+    return path
+
+
+def write_report(path: str, steps: Sequence[Step], *, sent: int, failed: int, rollback_s: float | None, problem: str) -> None:
+    """What happened as JSON. Raises `Error` when it cannot be written."""
+    body = {
+        "schema": SCHEMA,
+        "ok": not problem,
+        "problem": problem,
+        "requests_sent": sent,
+        "requests_failed": failed,
+        "rollback_seconds": rollback_s,
+        "steps": [asdict(step) for step in steps],
+    }
+    try:
+        Path(path).write_text(json.dumps(body, indent=2) + "\n")
+    except OSError as error:
+        raise Error(f"the report cannot be written: {error.strerror}", where=path) from error
+
+
+def _down(place: Place, variables: Mapping[str, str]) -> list[str]:
+    try:
+        done = subprocess.run(
+            real(DOWN),
+            cwd=place.host,
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DEADLINES_S["demo.step"],
+        )
+    except subprocess.TimeoutExpired:
+        return [f"`{' '.join(DOWN)}` did not end in {DEADLINES_S['demo.step']:.0f} s"]
+    return [] if done.returncode == 0 else [f"`{' '.join(DOWN)}` ended with {done.returncode}: {done.stderr.strip()[-300:]}"]
+
+
+def main(arguments: list[str]) -> int:
+    """The program: 0 when everything ended in order."""
+    if len(arguments) != 1 or not (Path(arguments[0]) / "processes.json").is_file():
+        sys.stderr.write("usage: python -m mlrelease.demo.ending DIR, the folder of a demo\n")
+        return 2
+    place = Place(Path(arguments[0]).resolve(), listen="", mlflow_port=0, made=False)
+    left = stop_all(place, environment(place, columns=WIDTH))
+    for line in left:
+        sys.stderr.write(f"{line}\n")
+    sys.stdout.write(f"everything has ended; the folder stays: rm -r {shlex.quote(str(place.root))}\n")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

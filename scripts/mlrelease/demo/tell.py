@@ -1,0 +1,106 @@
+"""How the story looks: narration, commands as typed, their output indented, tables. Text in, text out."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from mlrelease.demo.load import Summary
+from mlrelease.render.report import inert
+
+WIDTH = 100
+INDENT = "    "
+
+_STYLES = re.compile(r"\x1b\[[0-9;]*m")
+_ANY_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Prints to stdout at most `width` columns wide; `styled` is for a terminal that shows bold and dim."""
+
+    width: int
+    styled: bool
+
+    @property
+    def room(self) -> int:
+        """Columns of a command's own output."""
+        return self.width - len(INDENT)
+
+    def say(self, text: str) -> None:
+        """A paragraph of narration, with a blank line before it."""
+        self._print("\n" + textwrap.fill(text, self.width))
+
+    def command(self, where: str, argv: Sequence[str]) -> None:
+        """A command as it is typed, behind the folder that it is typed in."""
+        for line in typed(where, argv, self.width):
+            self._print(f"\x1b[1m{line}\x1b[0m" if self.styled else line)
+
+    def output(self, line: str) -> None:
+        """One line that a command wrote."""
+        text = tame(line, styled=self.styled)
+        self._print(f"{INDENT}{text}" if text else "")
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Lines as they are."""
+        for line in lines:
+            self._print(line)
+
+    def _print(self, text: str) -> None:
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+
+
+def typed(where: str, argv: Sequence[str], width: int) -> Iterator[str]:
+    """`laptop$ mlrelease …`, broken between arguments with a backslash where it would be wider than `width`."""
+    line = f"{where}$"
+    for word in argv:
+        quoted = shlex.quote(word)
+        # An option stays beside its value where both fit; two columns are for the backslash.
+        if len(line) + 1 + len(quoted) > width - 2 and line.strip():
+            yield f"{line} \\"
+            line = " " * (len(where) + 3) + quoted
+        else:
+            line = f"{line} {quoted}"
+    yield line
+
+
+def tame(line: str, *, styled: bool) -> str:
+    """A line of output with nothing in it that moves the cursor; bold and colours stay where the terminal shows them."""
+    text = line.rstrip("\r\n").rpartition("\r")[2]
+    if not styled:
+        return inert(_ANY_ESCAPE.sub("", text)).rstrip()
+    kept = _STYLES.split(text)
+    styles = [*_STYLES.findall(text), ""]
+    return "".join(inert(_ANY_ESCAPE.sub("", part)) + style for part, style in zip(kept, styles, strict=True)).rstrip()
+
+
+def ending(summary: Summary, roles: Mapping[str, str]) -> list[str]:
+    """The table of the load: what was sent, what failed, and which version answered when. `roles` describe versions."""
+    seconds = summary.answers[-1].end - summary.answers[0].start if summary.answers else 0.0
+    begin = summary.answers[0].start if summary.answers else 0.0
+    rows = [("version", "answered from", "until", "requests", "")]
+    rows += [
+        (s.version, f"{s.first - begin:.2f} s", f"{s.last - begin:.2f} s", str(s.answers), roles.get(s.version, ""))
+        for s in summary.spans
+    ]
+    lines = [f"{summary.sent} requests in {seconds:.1f} s, {summary.failed} failed"]
+    if summary.sent and not summary.failed:
+        # Rule of three: with no failure in n trials, the 95 % upper bound of the rate is 3/n.
+        lines[0] += f" (so with 95 % confidence fewer than {300 / summary.sent:.2g} % do)"
+    return lines + [""] + table(rows)
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns as wide as their widest cell; columns of numbers are flush right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    numeric = [all(row[i][:1].isdigit() for row in rows[1:]) for i in range(len(rows[0]))]
+    cells = [
+        [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric, strict=True)]
+        for row in rows
+    ]
+    return [f"{INDENT}{'  '.join(row)}".rstrip() for row in cells]
