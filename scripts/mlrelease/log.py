@@ -6,16 +6,34 @@ Logs go to stderr: stdout is the result. Nothing here knows what is logged; secr
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Any, TextIO
 
-_state: dict[str, Any] = {"level": 30, "stream": None, "json": None}
+
+class _Unbroken:
+    """A stream whose reader may go away: an instance whose supervisor died must go on answering, without its log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(BrokenPipeError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError, ValueError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def configure(*, level: int, json: bool | None = None, stream: TextIO | None = None, run_id: str = "") -> None:
     """Sets level and form for the process, and the run id that every later line carries."""
     import structlog  # noqa: PLC0415 - 40 ms that `--help` does not pay
 
-    out = stream or sys.stderr
+    out: Any = _Unbroken(stream or sys.stderr)
     as_json = not out.isatty() if json is None else json
     renderer: Any = (
         structlog.processors.JSONRenderer(sort_keys=False) if as_json else structlog.dev.ConsoleRenderer(colors=False)
@@ -34,7 +52,6 @@ def configure(*, level: int, json: bool | None = None, stream: TextIO | None = N
     )
     if run_id:
         structlog.contextvars.bind_contextvars(run_id=run_id)
-    _state["level"] = level
 
 
 def bind(**values: str) -> None:

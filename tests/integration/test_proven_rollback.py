@@ -99,14 +99,14 @@ def test_killed_supervisor_costs_no_request_and_heals(estate):
     """With supervisord gone what lives goes on serving; the next pass puts everything under a new one."""
     with running_load(estate.url, rate=50) as load:
         until(lambda: len(load.lines()) > 20, what="answers")
-        supervisor = _processes(estate, "supervisord")
+        supervisor = _processes(estate, "supervisor.supervisord")
         assert len(supervisor) == 1
         supervisor[0].kill()
         report = estate.json("deploy", "production", cwd=estate.host)
         assert report["services"]["wine"]["change"] == "repair"
         assert estate.state_of()["health"] == "Healthy"
     assert load.summary().failed == 0, load.summary().failures[:3]
-    assert len(_processes(estate, "supervisord")) == 1
+    assert len(_processes(estate, "supervisor.supervisord")) == 1
     assert len(_processes(estate, "envoy")) == 1
     assert all(i["supervised"] for i in estate.state_of()["instances"])
 
@@ -115,6 +115,7 @@ def test_killed_proxy_comes_back_by_itself(estate):
     """Envoy killed alone is started again with the same routes, without a pass."""
     proxy = _processes(estate, "envoy")[0]
     proxy.kill()
+    until(lambda: {p.pid for p in _processes(estate, "envoy")} - {proxy.pid}, what="a new proxy")
     until(lambda: _answers(estate) == "1", what="an answer through the new proxy")
     until(lambda: estate.state_of()["health"] == "Healthy", what="health")
 
@@ -271,7 +272,7 @@ def _processes(estate, name: str) -> list[psutil.Process]:
             words = process.cmdline()
         except psutil.Error:
             continue
-        if any(str(estate.state) in word for word in words) and any(os.path.basename(word) == name for word in words[:2]):
+        if any(str(estate.state) in word for word in words) and any(os.path.basename(word) == name for word in words[:3]):
             found.append(process)
     return found
 

@@ -65,7 +65,7 @@ class Workspace:
 
     def site(self, environment: EnvironmentSpec) -> Site:
         """The environment's place on this host."""
-        return open_site(environment, self.git, self.branch, now=self.now, variables=self.variables)
+        return open_site(environment, self.git, self.branch, now=self.now, run_id=self.run_id, variables=self.variables)
 
 
 def new_ulid() -> str:

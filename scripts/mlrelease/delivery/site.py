@@ -69,6 +69,7 @@ def open_site(
     branch: Tracked,
     *,
     now: Callable[[], float],
+    run_id: str = "",
     variables: Mapping[str, str] | None = None,
 ) -> Site:
     """The site of an environment on this host. Touches nothing yet."""
@@ -85,7 +86,7 @@ def open_site(
         branch=branch,
         ledger=open_ledger(git, branch, folder / "spool", now),
         cache=ArtifactCache(folder / "cache"),
-        target=LocalTarget(environment.name, environment.target.listen, folder, now=now),
+        target=LocalTarget(environment.name, environment.target.listen, folder, now=now, run_id=run_id),
         registry=lambda: connect(expand(environment.tracking_uri, values), values),
         variables=values,
         now=now,

@@ -160,7 +160,6 @@ class Load:
         if connection is not None:
             connection.close()
 
-
     def _write(self, line: str) -> None:
         try:
             with self._writing:
@@ -187,8 +186,8 @@ def _ask(connection: http.client.HTTPConnection, path: str, payload: bytes, due:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return Answered(due, start, time.time(), 0, what, request_id=request_id), False
     said = {name: response.getheader(header, "") for name, header in _HEADERS.items()}
-    error = "" if 200 <= response.status < 300 else f"status {response.status}"
-    answered = Answered(due, start, time.time(), response.status, error, **said, request_id=request_id)
+    wrong = "" if 200 <= response.status < 300 else f"status {response.status}"
+    answered = Answered(due, start, time.time(), response.status, wrong, **said, request_id=request_id)
     return answered, not response.will_close
 
 

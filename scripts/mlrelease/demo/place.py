@@ -89,6 +89,16 @@ class Place:
         """The file that would be written if anybody loaded the poisoned pickle."""
         return self.root / "trace.txt"
 
+    @property
+    def payload(self) -> Path:
+        """The body of every request of the load."""
+        return self.root / "payload.json"
+
+    @property
+    def answers(self) -> Path:
+        """The output of the load."""
+        return self.logs / "load.jsonl"
+
     def remove(self) -> None:
         """Removes what the demo wrote; a folder that was there before stays, empty as it was."""
         for path in self.root.iterdir():

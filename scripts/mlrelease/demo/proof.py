@@ -31,7 +31,11 @@ def proved(events: Iterable[Mapping[str, Any]], service: str) -> list[Proved]:
     begins = [from_iso(event["started_at"]) for event, _ in moves[1:]] + [float("inf")]
     return [
         Proved(
-            receipt["after"]["models"][0]["version"], event["revision"], receipt["change"], from_iso(event["finished_at"]), until
+            receipt["after"]["models"][0]["version"],
+            event["revision"],
+            receipt["change"],
+            from_iso(event["finished_at"]),
+            until,
         )
         for (event, receipt), until in zip(moves, begins, strict=True)
     ]

@@ -58,15 +58,22 @@ class Teller:
 def typed(where: str, argv: Sequence[str], width: int) -> Iterator[str]:
     """`laptop$ mlrelease …`, broken between arguments with a backslash where it would be wider than `width`."""
     line = f"{where}$"
-    for word in argv:
-        quoted = shlex.quote(word)
-        # An option stays beside its value where both fit; two columns are for the backslash.
-        if len(line) + 1 + len(quoted) > width - 2 and line.strip():
+    for words in _together([shlex.quote(word) for word in argv]):
+        if len(line) + 1 + len(words) > width - len(" \\"):
             yield f"{line} \\"
-            line = " " * (len(where) + 3) + quoted
+            line = " " * (len(where) + 3) + words
         else:
-            line = f"{line} {quoted}"
+            line = f"{line} {words}"
     yield line
+
+
+def _together(words: Sequence[str]) -> Iterator[str]:
+    """The words, an option and its value as one."""
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        has_value = word.startswith("--") and rest and not rest[0].startswith("-")
+        yield f"{word} {rest.pop(0)}" if has_value else word
 
 
 def tame(line: str, *, styled: bool) -> str:
@@ -92,7 +99,7 @@ def ending(summary: Summary, roles: Mapping[str, str]) -> list[str]:
     if summary.sent and not summary.failed:
         # Rule of three: with no failure in n trials, the 95 % upper bound of the rate is 3/n.
         lines[0] += f" (so with 95 % confidence fewer than {300 / summary.sent:.2g} % do)"
-    return lines + [""] + table(rows)
+    return [*lines, "", *table(rows)]
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
