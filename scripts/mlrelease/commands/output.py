@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from mlrelease.delivery.steps import StepMark
 from mlrelease.errors import Error
+from mlrelease.render.narrow import narrow_table, natural_width
 from mlrelease.render.report import Report, inert, markdown
 
 
@@ -62,12 +63,17 @@ def _text(report: Report) -> None:
     )
     colour = {0: "green", 3: "yellow", 5: "yellow"}.get(report.exit_code, "red")
     console.print(Text(inert(report.verdict), style=f"bold {colour}" if terminal else ""))
-    if report.rows:
+    rows = [[inert(cell) for cell in row] for row in report.rows]
+    if rows and natural_width(report.headers, rows) > console.width:
+        header, *lines = narrow_table(report.headers, rows, console.width)
+        console.print(Text(header, style="dim" if terminal else ""))
+        console.print(Text("\n".join(lines)))
+    elif rows:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim" if terminal else "", pad_edge=False)
         for header in report.headers:
             table.add_column(header, overflow="fold", no_wrap=header not in ("reason", "what"))
-        for row in report.rows:
-            table.add_row(*(Text(inert(cell)) for cell in row))
+        for row in rows:
+            table.add_row(*map(Text, row))
         with console.capture() as capture:
             console.print(table, soft_wrap=False)
         # rich pads every cell: trailing blanks would stand in logs and golden files

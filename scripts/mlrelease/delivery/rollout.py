@@ -73,7 +73,8 @@ def roll_out(site: Site, change: Change, history: History, steps: Steps, *, revi
     except KeyboardInterrupt:
         _tidy(rollout)
         return _receipt(rollout, Outcome.ABORTED, "interrupted")
-    rejects = left_behind(change.components)
+    # Taking a service away says nothing against the versions that it served.
+    rejects = () if change.kind is ChangeKind.REMOVE else left_behind(change.components)
     return _receipt(rollout, Outcome.SUCCEEDED, change.reason, rejects=rejects)
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlrelease.deadlines import DEADLINES_S
-from mlrelease.demo.crew import end_group, remembered, sweep
+from mlrelease.demo.crew import end_group, marked, remembered, sweep
 from mlrelease.demo.place import Place, environment
 from mlrelease.demo.steps import Step, real
 from mlrelease.demo.tell import WIDTH
@@ -27,15 +27,11 @@ SCHEMA = 1
 def stop_all(place: Place, variables: Mapping[str, str]) -> list[str]:
     """Ends what still runs, in order: load, agent, the environment, the rest. Returns what did not end with these."""
     pids = remembered(place)
-    for name in ("load", "agent"):
+    for name in ("load", "agent", "models", "mlflow"):
         if name in pids:
             end_group(pids[name], place)
-    said = []
-    if place.state.is_dir() and place.host.is_dir():
-        said = _down(place, variables)
-    for name in ("models", "mlflow"):
-        if name in pids:
-            end_group(pids[name], place)
+    # What lives now belongs to the environment.
+    said = _down(place, variables) if place.host.is_dir() and marked(place) else []
     return [*said, *(f"had to be ended one by one: {line}" for line in sweep(place))]
 
 

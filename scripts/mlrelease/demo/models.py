@@ -31,7 +31,8 @@ PICKLE = "model.pkl"
 EXPERIMENT = "wine cultivars"
 _EXAMPLE_ROWS = 8
 _POLL_S = 0.1
-_SEED = 7
+_SEED = 23
+"""A split on which the versions differ: 94, 98 and 100 % right."""
 
 # Given, so that MLflow does not spend two seconds per version on finding them out by loading the model.
 _REQUIREMENTS = ("mlflow", "scikit-learn", "pandas")

@@ -206,9 +206,11 @@ class Story:
         scene.say("The clients stop here. What they saw:")
         seen = scene.load()
         scene.teller.lines(["", *tell.ending(seen, {recipe.version: recipe.note for recipe in RECIPES})])
-        found = objections(seen, proved(scene.events(), MODEL))
+        proofs = proved(scene.events(), MODEL)
+        found = objections(seen, proofs)
         if found:
             raise Error("; ".join(found), where=str(scene.place.answers))
+        scene.say(f"{len(proofs)} times a version was declared proved, and from then on nobody got an answer from another.")
 
     def close(self) -> None:
         """The agent ended, the environment taken down, as a person would."""

@@ -14,7 +14,7 @@ from typing import Any
 import mlflow.pyfunc
 import numpy as np
 
-_LOOKUP_S = 0.002
+_LOOKUP_S = 0.02
 """What a look into a feature store would take: other requests come in meanwhile, as they would in real life."""
 
 

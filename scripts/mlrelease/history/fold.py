@@ -50,7 +50,6 @@ class Rejection:
 class Attempt:
     """The newest try at a bundle that did not succeed, and how many in a row there were."""
 
-    bundle: BundleId
     outcome: Outcome
     reason: str
     count: int
@@ -74,7 +73,7 @@ class History:
     first_verified: Mapping[tuple[str, ComponentKey, str], int] = field(default_factory=dict)
     rejections: tuple[Rejection, ...] = ()
     holds: tuple[Held, ...] = ()
-    attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    attempts: Mapping[tuple[str, BundleId], Attempt] = field(default_factory=dict)
     started: DeployStarted | None = None
     applied: str = ""
     unknown: tuple[str, ...] = ()
@@ -117,7 +116,7 @@ class _Folder:
         self._born: dict[str, int] = {}
         self._rejections: list[Rejection] = []
         self._holds: list[Held] = []
-        self._attempts: dict[str, Attempt] = {}
+        self._attempts: dict[tuple[str, BundleId], Attempt] = {}
         self._started: DeployStarted | None = None
         self._applied = ""
         self._unknown: list[str] = []
@@ -151,19 +150,19 @@ class _Folder:
         if receipt.outcome is Outcome.SUCCEEDED:
             self._succeed(event, service, receipt)
         elif receipt.after is not None:
-            earlier = self._attempts.get(service)
-            same = earlier is not None and earlier.bundle == receipt.after.id
-            count = earlier.count + 1 if earlier and same else 1
-            self._attempts[service] = Attempt(receipt.after.id, receipt.outcome, receipt.reason, count, event.at)
+            key = (service, receipt.after.id)
+            earlier = self._attempts.get(key)
+            self._attempts[key] = Attempt(receipt.outcome, receipt.reason, earlier.count + 1 if earlier else 1, event.at)
 
     def _succeed(self, event: DeployFinished, service: str, receipt: ServiceReceipt) -> None:
         entry = Recorded(receipt.after, event.revision, event.at, event.id, receipt.settings)
         self._recorded[service] = entry
         self._verified.setdefault(service, []).append(entry)
-        attempt = self._attempts.get(service)
-        if receipt.change is not ChangeKind.REPAIR or (attempt and receipt.after and attempt.bundle == receipt.after.id):
-            # Mending what is recorded says nothing about the bundle that git wants: that one's wait goes on.
-            self._attempts.pop(service, None)
+        # Mending what is recorded says nothing about another bundle that git wants: that one's wait goes on.
+        forgotten = receipt.after.id if receipt.change is ChangeKind.REPAIR and receipt.after else None
+        self._attempts = {
+            key: attempt for key, attempt in self._attempts.items() if key[0] != service or forgotten not in (None, key[1])
+        }
         values = receipt.after.components() if receipt.after else {}
         known = {key for (name, key, _) in self._first if name == service}
         born = self._born.setdefault(service, self._height)

@@ -18,7 +18,7 @@ from mlrelease.plan.drift import drift, leftovers, settings_changes, settings_of
 RETRY_FIRST_S = 5.0
 """A bundle whose try did not succeed is tried again after 5 s, 10 s, 20 s … (at once when a person says `deploy`)."""
 
-RETRY_MOST_S = {Outcome.ERRORED: 600.0, Outcome.FAILED: 600.0, Outcome.BLOCKED: 3600.0}
+RETRY_MOST_S = {Outcome.ERRORED: 600.0, Outcome.FAILED: 600.0, Outcome.ROLLED_BACK: 600.0, Outcome.BLOCKED: 3600.0}
 """The longest wait. What a gate shut stays shut until git, the registry or a person changes something: hourly is enough."""
 
 
@@ -36,6 +36,7 @@ class Situation(StrEnum):
     HELD = "held"
     UNSUPPORTED = "unsupported"
     WAITING = "waiting"
+    UNMENDED = "unmended"
     RESET = "reset"
     DRIFTED = "drifted"
     IN_SYNC = "in_sync"
@@ -72,20 +73,23 @@ def classify(
     """
     spec = environment.services.get(service)
     recorded = history.bundle(service)
+    tired = "" if recorded is None or impatient else _waits(history, recorded, now)
+    # While a repair waits for its next try, drift of what is recorded is not acted on.
+    seen = None if tired else observation
     if service in environment.invalid:
-        return Classified(service, Situation.INVALID, None, recorded, drift=_drift_of(recorded, spec, history, observation))
+        return Classified(service, Situation.INVALID, None, recorded, drift=_drift_of(recorded, spec, history, seen))
     if spec is None:
         if recorded is None:
             return Classified(service, Situation.GONE, None, None, drift=_left(observation, service))
-        return Classified(service, Situation.UNDECLARED, None, recorded, drift=_drift_of(recorded, None, history, observation))
+        return Classified(service, Situation.UNDECLARED, None, recorded, drift=_drift_of(recorded, None, history, seen))
     if State.ABSENT in (spec.state, environment.state):
         if recorded is None:
             return Classified(service, Situation.GONE, None, None, drift=_left(observation, service))
         return Classified(service, Situation.UNWANTED, None, recorded, component_changes(history, service, recorded, None))
     desired = spec.bundle
     if recorded is not None and recorded.id == desired.id:
-        return _settled(spec, environment, history, observation, desired=desired, recorded=recorded)
-    return _moving(spec, environment, history, observation, desired=desired, recorded=recorded, now=now, impatient=impatient)
+        return _settled(spec, environment, history, observation, desired=desired, recorded=recorded, tired=tired)
+    return _moving(spec, environment, history, seen, desired=desired, recorded=recorded, now=now, impatient=impatient)
 
 
 def _settled(
@@ -96,12 +100,15 @@ def _settled(
     *,
     desired: Bundle,
     recorded: Bundle,
+    tired: str,
 ) -> Classified:
     entry = history.recorded[spec.name]
     changed = settings_changes(entry.settings, settings_of(environment, spec), recorded, desired)
+    wrong = changed or (drift(observation, spec.name, desired, replicas=spec.replicas) if observation else ())
+    if wrong and tired:
+        return Classified(spec.name, Situation.UNMENDED, desired, recorded, drift=wrong, why=tired)
     if changed:
         return Classified(spec.name, Situation.RESET, desired, recorded, drift=changed)
-    wrong = drift(observation, spec.name, desired, replicas=spec.replicas) if observation else ()
     return Classified(spec.name, Situation.DRIFTED if wrong else Situation.IN_SYNC, desired, recorded, drift=wrong)
 
 
@@ -128,11 +135,9 @@ def _moving(
         # Nothing is on the move to a rejected bundle: what its try left behind is a leftover.
         wrong = _drift_of(recorded, None, history, observation)
         return found(Situation.REJECTED, f"rejected by {rejection.actor}: {rejection.reason}")
-    attempt = history.attempts.get(spec.name)
-    if attempt and attempt.bundle == desired.id and not impatient:
-        wait = not_before(attempt) - now
-        if wait > 0:
-            return found(Situation.WAITING, f"{attempt.outcome}: {attempt.reason}; tried {attempt.count} times")
+    waits = "" if impatient else _waits(history, desired, now)
+    if waits:
+        return found(Situation.WAITING, waits)
     if back:
         return found(Situation.BACK)
     holds = history.holds_on(spec.name, now)
@@ -142,6 +147,15 @@ def _moving(
         # Fail closed: a policy that this version cannot keep must not be passed over in silence.
         return found(Situation.UNSUPPORTED, "approval, promotes_from and soak are not built in this version")
     return found(Situation.FIRST if recorded is None else Situation.FORWARD)
+
+
+def _waits(history: History, bundle: Bundle, now: float) -> str:
+    """Why the bundle is not tried now: its last try did not succeed, and the wait is not over. Empty: it may be."""
+    attempt = history.attempts.get((bundle.service, bundle.id))
+    if attempt is None or not_before(attempt) <= now:
+        return ""
+    times = "once" if attempt.count == 1 else f"{attempt.count} times"
+    return f"{attempt.outcome}: {attempt.reason}; tried {times}"
 
 
 def not_before(attempt: Attempt) -> float:

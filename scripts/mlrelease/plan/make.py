@@ -112,7 +112,7 @@ def _change(case: Classified) -> Change:
 
 
 def _sync(case: Classified, observation: Observation | None) -> Sync:
-    if case.situation in (Situation.IN_SYNC, Situation.DRIFTED, Situation.GONE):
+    if case.situation in (Situation.IN_SYNC, Situation.DRIFTED, Situation.UNMENDED, Situation.GONE):
         if observation is None:
             return Sync.UNKNOWN
         return Sync.DRIFTED if case.drift else Sync.IN_SYNC

@@ -31,6 +31,7 @@ ACTIONS: dict[Situation, Action] = {
     Situation.HELD: Action(ChangeKind.UPDATE, "git moved forward", "hold"),
     Situation.UNSUPPORTED: Action(ChangeKind.UPDATE, "git moved forward", "unsupported"),
     Situation.WAITING: Action(ChangeKind.UPDATE, "the last try did not succeed", "waiting"),
+    Situation.UNMENDED: Action(ChangeKind.REPAIR, "the last repair did not succeed", "waiting"),
     Situation.RESET: Action(ChangeKind.SETTINGS, "settings changed"),
     Situation.DRIFTED: Action(ChangeKind.REPAIR, "what runs is not what is recorded"),
     Situation.IN_SYNC: Action(ChangeKind.NOOP, "in sync"),

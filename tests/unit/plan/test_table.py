@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from mlrelease.model.change import ChangeKind, Sync
+from mlrelease.model.change import ChangeKind, Direction, Outcome, Sync
+from mlrelease.model.event import ServiceReceipt
 from mlrelease.model.live import Observation, Role
 from mlrelease.model.spec import EnvironmentSpec
 from mlrelease.plan.classify import Situation, classify
@@ -57,6 +58,12 @@ def eight_errored(story: Story) -> None:
     story.err(environment(EIGHT))
 
 
+def repair_errored(story: Story) -> None:
+    seven(story)
+    one = SEVEN.bundle
+    story.finish({"risk": ServiceReceipt(Outcome.ERRORED, ChangeKind.REPAIR, Direction.NONE, "no memory", one, one)})
+
+
 CASES = {
     Situation.INVALID: Case(seven, environment(invalid=["risk"]), ChangeKind.NOOP, Sync.OUT_OF_SYNC, "findings"),
     Situation.UNDECLARED: Case(seven, environment(), ChangeKind.NOOP, Sync.OUT_OF_SYNC, "undeclared"),
@@ -71,6 +78,15 @@ CASES = {
         seven, environment(EIGHT, approval_required=True), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "unsupported"
     ),
     Situation.WAITING: Case(eight_errored, environment(EIGHT), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "waiting", impatient=False),
+    Situation.UNMENDED: Case(
+        repair_errored,
+        environment(SEVEN),
+        ChangeKind.REPAIR,
+        Sync.DRIFTED,
+        "waiting",
+        impatient=False,
+        observation=live(SEVEN.bundle, replicas=1),
+    ),
     Situation.RESET: Case(seven, environment(service(replicas=3)), ChangeKind.SETTINGS, Sync.OUT_OF_SYNC),
     Situation.DRIFTED: Case(
         seven, environment(SEVEN), ChangeKind.REPAIR, Sync.DRIFTED, observation=live(SEVEN.bundle, replicas=1)
@@ -109,8 +125,9 @@ def test_every_action_has_a_reason():
 
 
 def test_what_is_blocked_keeps_what_is_recorded():
-    """The blocked situations are exactly those that keep it."""
-    assert {situation for situation, action in ACTIONS.items() if action.blocked_by} == KEEPS_RECORDED
+    """The blocked situations are exactly those that keep it, and the one in which keeping it did not succeed."""
+    blocked = {situation for situation, action in ACTIONS.items() if action.blocked_by}
+    assert blocked == KEEPS_RECORDED | {Situation.UNMENDED}
 
 
 @pytest.mark.parametrize("situation", sorted(KEEPS_RECORDED))
@@ -127,7 +144,7 @@ def test_the_recorded_bundle_is_mended_while_the_desired_may_not_run(situation):
     assert ACTIONS[situation].reason in change.reason
 
 
-@pytest.mark.parametrize("situation", sorted(set(Situation) - {Situation.DRIFTED}))
+@pytest.mark.parametrize("situation", sorted(set(Situation) - {Situation.DRIFTED, Situation.UNMENDED}))
 def test_nothing_is_drifted_when_we_could_not_look(situation):
     """Without an observation the same situation is found, and sync is Unknown where it depends on looking."""
     case = CASES[situation]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from mlrelease.history.fold import Attempt
-from mlrelease.model.bundle import BundleId, model_key
-from mlrelease.model.change import ChangeKind, Outcome
+from mlrelease.model.bundle import model_key
+from mlrelease.model.change import ChangeKind, Direction, Outcome
+from mlrelease.model.event import ServiceReceipt
 from mlrelease.model.gate import GateResult, GateStatus, SkipReason
 from mlrelease.model.live import Role
 from mlrelease.plan.classify import not_before
@@ -35,13 +36,13 @@ def at_seven() -> Story:
         pytest.param(Outcome.BLOCKED, 10, 2560, id="blocked ten times"),
         pytest.param(Outcome.BLOCKED, 11, 3600, id="blocked hourly"),
         pytest.param(Outcome.ABORTED, 3, 0, id="interrupted"),
-        pytest.param(Outcome.ROLLED_BACK, 3, 0, id="rolled back: its rejection speaks for it"),
+        pytest.param(Outcome.ROLLED_BACK, 1, 5, id="rolled back with nothing to reject"),
         pytest.param(Outcome.RUNNING, 3, 0, id="running"),
     ],
 )
 def test_an_agent_waits_longer_after_each_try(outcome, count, wait_s):
     """Doubling from five seconds to a bound; what a gate shut is asked hourly."""
-    assert not_before(Attempt(BundleId("b"), outcome, "", count, 1000.0)) == 1000.0 + wait_s
+    assert not_before(Attempt(outcome, "", count, 1000.0)) == 1000.0 + wait_s
 
 
 def test_an_errored_try_rejects_nothing_and_waits():
@@ -51,7 +52,7 @@ def test_an_errored_try_rejects_nothing_and_waits():
     assert story.history.rejections == ()
     waiting = story.change(EIGHT, impatient=False, now=story.now + 4.9)
     assert (waiting.kind, waiting.blocked_by) == (ChangeKind.UPDATE, "waiting")
-    assert waiting.blocked == "errored: MLflow did not answer; tried 1 times"
+    assert waiting.blocked == "errored: MLflow did not answer; tried once"
     assert story.change(EIGHT, impatient=False, now=story.now + 5.0).acts
 
 
@@ -73,6 +74,34 @@ def test_a_persons_deploy_does_not_wait():
     story = at_seven()
     story.err(EIGHT)
     assert story.change(EIGHT, impatient=True).acts
+
+
+def test_a_repair_that_failed_waits_and_then_tries_again():
+    """What is recorded cannot be mended now: an agent does not write two events a second about it."""
+    story = at_seven()
+    one_dead = live(bundle(), replicas=1)
+    seven = bundle()
+    failed = ServiceReceipt(Outcome.ERRORED, ChangeKind.REPAIR, Direction.NONE, "no memory", seven, seven)
+    story.finish({"risk": failed})
+    waiting = story.change(SEVEN, observation=one_dead, impatient=False, now=story.now + 4.9)
+    assert (waiting.kind, waiting.blocked_by, waiting.blocked) == (
+        ChangeKind.REPAIR,
+        "waiting",
+        "errored: no memory; tried once",
+    )
+    assert story.change(SEVEN, observation=one_dead, impatient=False, now=story.now + 5.0).acts
+    assert story.change(SEVEN, observation=one_dead, impatient=True).acts
+
+
+def test_a_repair_that_failed_does_not_hurry_what_git_wants():
+    """Each bundle has its own wait: neither try forgets the other's."""
+    story = at_seven()
+    for _ in range(8):
+        story.err(EIGHT)
+    seven = bundle()
+    story.finish({"risk": ServiceReceipt(Outcome.ERRORED, ChangeKind.REPAIR, Direction.NONE, "no memory", seven, seven)})
+    change = story.change(EIGHT, observation=live(seven, replicas=1), impatient=False)
+    assert (change.kind, change.blocked_by) == (ChangeKind.UPDATE, "waiting")
 
 
 def test_another_bundle_does_not_wait():
