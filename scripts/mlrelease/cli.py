@@ -238,7 +238,14 @@ def serve(
             raise UsageError("what should be served?", hint="mlrelease serve ENV SERVICE, or --model-path FOLDER")
         return serve_pinned(_workspace(), environment, service, options)
 
-    raise typer.Exit(_guard(run))
+    from mlrelease import log  # noqa: PLC0415
+
+    log.configure(level=logging.INFO)
+    code = _guard(run)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A prediction that outlived the drain keeps its thread: a normal exit would wait for it for ever.
+    os._exit(code)
 
 
 @app.command()

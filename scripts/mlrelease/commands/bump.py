@@ -125,8 +125,10 @@ def _report(
     notes: dict[str, str],
     code: int = 0,
 ) -> Report:
+    same = before.version == after.version
+    move = f"{after.version} (its digest)" if same and before != after else f"{before.version} → {after.version}"
     return Report(
-        verdict=f"{environment.name}: {after.name} {before.version} → {after.version}: {what}",
+        verdict=f"{environment.name}: {after.name} {move}: {what}",
         data={
             "environment": environment.name,
             "model": after.name,

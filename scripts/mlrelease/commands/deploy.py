@@ -82,7 +82,7 @@ def one_pass(workspace: Workspace, desired: Desired, environment: str, options: 
     pid = agent_pid(site.state_dir)
     if pid:
         say(f"the agent (pid {pid}) owns {environment}: asked it for a pass")
-        request = Request(workspace.new_id(), workspace.actor, options.services, options.allow_remove)
+        request = Request(workspace.new_id(), workspace.actor, workspace.run_id, options.services, options.allow_remove)
         answer = hand_over(site.state_dir, request)
         if answer.error:
             raise Error(answer.error, hint=answer.hint)

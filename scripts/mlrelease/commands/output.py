@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from mlrelease.delivery.steps import StepMark
 from mlrelease.errors import Error
 from mlrelease.render.narrow import narrow_table, natural_width
-from mlrelease.render.report import Report, inert, markdown
+from mlrelease.render.report import Report, inert, markdown, one_line
 
 
 def emit(report: Report, *, output: str) -> int:
@@ -43,9 +43,10 @@ def step_line(mark: StepMark) -> None:
 
 def say_error(error: Error) -> None:
     """What could not be done, and what to do about it."""
-    say(f"error: {error.message}")
+    # A file name or a git host's answer may hold a line break: it must not pass for a line of ours.
+    say(f"error: {one_line(error.message)}")
     if error.hint:
-        say(f"  try  {error.hint}")
+        say(f"  try  {one_line(error.hint)}")
 
 
 def _text(report: Report) -> None:

@@ -80,8 +80,13 @@ def _report(spec: Spec, verdict: str, rows: list[tuple[str, ...]] | tuple[()], m
 def _count(spec: Spec) -> str:
     services = [service for environment in spec.environments.values() for service in environment.services.values()]
     models = sum(len(service.models) for service in services)
-    found = f"{len(spec.findings)} finding{'s' if len(spec.findings) != 1 else ''}"
-    return f"{found} in {len(spec.environments)} environments, {len(services)} services, {models} models"
+    found = _plural(len(spec.findings), "finding")
+    parts = [_plural(len(spec.environments), "environment"), _plural(len(services), "service"), _plural(models, "model")]
+    return f"{found} in {', '.join(parts)}"
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _judge(

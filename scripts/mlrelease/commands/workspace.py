@@ -79,8 +79,9 @@ def open_workspace(directory: str, *, run_id: str, branch: str = "") -> Workspac
     """The workspace of the repository around `directory`. Raises `Error` where there is none."""
     path = Path(directory)
     if not path.is_dir():
-        raise UsageError(f"{directory}: no such folder")
-    git = Git(path)
+        raise UsageError(f"{directory}: no such folder", hint="-C names a folder inside a clone")
+    # Absolute, so that "not a git repository" names the folder and not just a dot.
+    git = Git(path.absolute())
     git = Git(git.root())
     return Workspace(git, source.tracked(git, branch=branch), _actor(git), run_id, dict(os.environ))
 

@@ -20,7 +20,7 @@ from mlrelease.delivery.aliases import write_aliases
 from mlrelease.delivery.passes import Order, PassResult, changed_anything, exit_code, run_pass
 from mlrelease.delivery.site import Site
 from mlrelease.errors import Error
-from mlrelease.log import get
+from mlrelease.log import bind, get
 from mlrelease.model.when import iso
 
 HEARTBEAT_S = 60.0
@@ -34,6 +34,7 @@ class Request:
 
     id: str
     actor: str
+    run_id: str = ""
     only: tuple[str, ...] = ()
     removals_allowed: bool = False
 
@@ -81,7 +82,14 @@ def hand_over(state_dir: Path, request: Request) -> Answer:
     """Asks the agent for a pass and waits for what came of it. Raises `Error` when the agent ends or does not answer."""
     asked = state_dir / "requests" / f"{request.id}.json"
     answered = state_dir / "answers" / f"{request.id}.json"
-    _write(asked, {"id": request.id, "actor": request.actor, "only": request.only, "allow": request.removals_allowed})
+    body = {
+        "id": request.id,
+        "actor": request.actor,
+        "run_id": request.run_id,
+        "only": request.only,
+        "allow": request.removals_allowed,
+    }
+    _write(asked, body)
     end = time.monotonic() + DEADLINES_S["agent.answer"]
     while time.monotonic() < end:
         if answered.is_file():
@@ -118,6 +126,7 @@ class Agent:
         requests = _requests(site.state_dir)
         order = self.order if not requests else _for(self.order, requests)
         answer = Answer(1, "", "", {})
+        bind(run_id=order.run_id)
         try:
             result = run_pass(site, desired, order)
             answer = Answer(exit_code(result), "", "", self.describe(result))
@@ -178,7 +187,7 @@ def _requests(state_dir: Path) -> list[Request]:
     for path in sorted((state_dir / "requests").glob("*.json")):
         try:
             data = json.loads(path.read_text())
-            found.append(Request(data["id"], data["actor"], tuple(data["only"]), bool(data["allow"])))
+            found.append(Request(data["id"], data["actor"], data["run_id"], tuple(data["only"]), bool(data["allow"])))
         except (OSError, ValueError, KeyError) as error:
             get("agent").warning("a request that cannot be read is dropped", path=path.name, error=type(error).__name__)
             path.unlink(missing_ok=True)
@@ -192,6 +201,7 @@ def _for(order: Order, requests: list[Request]) -> Order:
         order,
         actor=requests[0].actor,
         trigger="deploy",
+        run_id=requests[0].run_id,
         impatient=True,
         only=frozenset(only.pop()) if len(only) == 1 else frozenset(),
         removals_allowed=all(request.removals_allowed for request in requests),

@@ -39,6 +39,7 @@ def take(
     revision: str,
     trigger: str,
     services: tuple[str, ...],
+    run_id: str,
 ) -> Lock:
     """The lock on the environment, if nobody holds it as of `history`.
 
@@ -66,6 +67,7 @@ def take(
         expires_at=now + DEADLINES_S["pass"],
         services=services,
         supersedes=supersedes,
+        run_id=run_id,
     )
     try:
         appended = site.ledger.append([started], expect_height=history.height)

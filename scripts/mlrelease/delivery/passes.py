@@ -161,6 +161,7 @@ def _once(site: Site, desired: Desired, order: Order) -> PassResult:
             revision=desired.revision,
             trigger=order.trigger,
             services=tuple(change.service for change in (*plan.acting, *news)),
+            run_id=order.run_id,
         )
     receipts, interrupted = _act(site, plan, history, held, order, steps, news)
     finished = DeployFinished(
@@ -174,6 +175,7 @@ def _once(site: Site, desired: Desired, order: Order) -> PassResult:
         started_at=held.started.at,
         services=receipts,
         run_url=order.run_url,
+        run_id=order.run_id,
     )
     with steps.step("record"):
         appended = site.ledger.append([finished])

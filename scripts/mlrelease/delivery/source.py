@@ -67,7 +67,8 @@ def desired(git: Git, branch: Tracked, *, online: bool = True) -> Desired:
     """The spec at the last known tip of the tracked branch."""
     revision = git.resolve(branch.ref)
     if revision is None:
-        raise Error(f"there is no commit on {branch}", hint=f"git push {branch.remote or '<remote>'} {branch.branch}")
+        command = f"git push {branch.remote} {branch.branch}" if branch.remote else "git add environments && git commit"
+        raise Error(f"there is no commit on {branch}", hint=command)
     return Desired(revision, spec_at(git, revision), online)
 
 

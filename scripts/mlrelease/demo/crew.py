@@ -77,15 +77,15 @@ def remembered(place: Place) -> dict[str, int]:
         return {}
 
 
-def end_group(pid: int, place: Place) -> None:
-    """Ends the process group of `pid` if that is (still) of this demo: SIGTERM, and SIGKILL at the deadline."""
+def end_group(pid: int, place: Place, *, patience_s: float = DEADLINES_S["demo.stop"]) -> None:
+    """Ends the process group of `pid` if that is (still) of this demo: SIGTERM, and SIGKILL after `patience_s`."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         members = [process for process in marked(place) if _group(process) == pid]
         if not members:
             return
         with suppress(ProcessLookupError):
             os.killpg(pid, number)
-        _wait(members)
+        _wait(members, patience_s)
 
 
 def sweep(place: Place) -> list[str]:
@@ -99,7 +99,7 @@ def sweep(place: Place) -> list[str]:
         for process in marked(place):
             with suppress(psutil.Error):
                 process.send_signal(number)
-        _wait(found)
+        _wait(found, DEADLINES_S["demo.stop"])
     return named
 
 
@@ -118,8 +118,8 @@ def marked(place: Place) -> list[psutil.Process]:
     return found
 
 
-def _wait(processes: list[psutil.Process]) -> None:
-    end = time.monotonic() + DEADLINES_S["demo.stop"]
+def _wait(processes: list[psutil.Process], patience_s: float) -> None:
+    end = time.monotonic() + patience_s
     while any(_lives(process) for process in processes) and time.monotonic() < end:
         time.sleep(_POLL_S)
 

@@ -30,8 +30,9 @@ def stop_all(place: Place, variables: Mapping[str, str]) -> list[str]:
     for name in ("load", "agent", "models", "mlflow"):
         if name in pids:
             end_group(pids[name], place)
-    # What lives now belongs to the environment.
-    said = _down(place, variables) if place.host.is_dir() and marked(place) else []
+    # What lives now belongs to the environment; what somebody deployed there after us does not have our mark.
+    serving = marked(place) or any((place.state / "instances").glob("*.json"))
+    said = _down(place, variables) if serving and place.host.is_dir() else []
     return [*said, *(f"had to be ended one by one: {line}" for line in sweep(place))]
 
 

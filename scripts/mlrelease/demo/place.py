@@ -19,7 +19,7 @@ from mlrelease.forge.command import environment as git_environment
 from mlrelease.targets.local.files import LONGEST_SOCKET_PATH
 
 _SOCKET_ROOM = len("/state/s/v123456.4194304")
-_SCRUBBED = ("CI", "GITHUB_", "MLFLOW_", "MLRELEASE_", "XDG_", "PYTHONWARNINGS")
+_SCRUBBED = ("CI", "GITHUB_", "MLFLOW_", "MLRELEASE_", "XDG_", "PYTHONWARNINGS", "PYTHONIOENCODING")
 
 _PORTS = range(20000, 32000)
 """Below the ports that the kernel hands out to clients: none of those takes ours between choosing and listening."""
@@ -147,6 +147,7 @@ def environment(place: Place, *, columns: int) -> dict[str, str]:
         "COLUMNS": str(columns),
         "LINES": "50",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",  # what commands write is read here as UTF-8, whatever this terminal shows
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # thirteen more processes otherwise
         # MLflow looks for its own programs there.

@@ -28,17 +28,13 @@ def proved(events: Iterable[Mapping[str, Any]], service: str) -> list[Proved]:
         for event in sorted(events, key=lambda event: str(event["at"]))
         if event["kind"] == "deploy_finished" and event["services"].get(service, {}).get("outcome") == "succeeded"
     ]
-    begins = [from_iso(event["started_at"]) for event, _ in moves[1:]] + [float("inf")]
-    return [
-        Proved(
-            receipt["after"]["models"][0]["version"],
-            event["revision"],
-            receipt["change"],
-            from_iso(event["finished_at"]),
-            until,
-        )
-        for (event, receipt), until in zip(moves, begins, strict=True)
-    ]
+    found = []
+    for index, (event, receipt) in enumerate(moves):
+        following = moves[index + 1][0]["started_at"] if index + 1 < len(moves) else None
+        until = from_iso(following) if following else float("inf")
+        version = receipt["after"]["models"][0]["version"]
+        found.append(Proved(version, event["revision"], receipt["change"], from_iso(event["finished_at"]), until))
+    return found
 
 
 def objections(summary: Summary, history: Iterable[Proved]) -> list[str]:

@@ -28,7 +28,8 @@ class UnsteadyClassifier(mlflow.pyfunc.PythonModel):  # type: ignore[misc] # MLf
         self._weights, self._bias = np.array(numbers["weights"]), np.array(numbers["bias"])
         self._rows = np.empty((0, len(self._mean)))
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:  # noqa: ARG002 - MLflow's signature
+    # MLflow would take type hints here for the signature of the data.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201, ARG002
         """The class of each row."""
         self._rows = self._rows if len(self._rows) == len(model_input) else np.empty(model_input.shape)
         self._rows[:] = model_input.to_numpy()

@@ -49,6 +49,7 @@ class DeployStarted:
     expires_at: float
     services: tuple[str, ...] = ()
     supersedes: str = ""
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class DeployFinished:
     started_at: float
     services: Mapping[str, ServiceReceipt]
     run_url: str = ""
+    run_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
                 "expires_at": iso(event.expires_at),
                 "services": list(event.services),
                 "supersedes": event.supersedes,
+                "run_id": event.run_id,
             }
         case DeployFinished():
             return common | {
@@ -213,6 +216,7 @@ def event_to_json(event: Event) -> dict[str, Any]:
                 "started_at": iso(event.started_at),
                 "finished_at": iso(event.at),
                 "run_url": event.run_url,
+                "run_id": event.run_id,
                 "services": {name: receipt_to_json(receipt) for name, receipt in sorted(event.services.items())},
             }
         case Held():
@@ -265,6 +269,7 @@ def event_from_json(data: Mapping[str, Any]) -> Event | UnknownEvent:
             expires_at=from_iso(data["expires_at"]),
             services=tuple(data["services"]),
             supersedes=data.get("supersedes", ""),
+            run_id=data.get("run_id", ""),
         )
     if kind == DeployFinished.KIND:
         return DeployFinished(
@@ -275,6 +280,7 @@ def event_from_json(data: Mapping[str, Any]) -> Event | UnknownEvent:
             started_at=from_iso(data["started_at"]),
             services={name: _receipt_from_json(name, receipt) for name, receipt in data["services"].items()},
             run_url=data.get("run_url", ""),
+            run_id=data.get("run_id", ""),
         )
     common |= {"reason": data["reason"], "service": data["service"]}
     if kind == Held.KIND:

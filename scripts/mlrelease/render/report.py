@@ -32,6 +32,11 @@ def inert(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
+def one_line(text: str) -> str:
+    """The text on one line, inert: line breaks are shown too."""
+    return inert(text).replace("\n", "\\n")
+
+
 def markdown(report: Report) -> str:
     """The report as GitHub-flavoured Markdown for a job summary; cells and texts are inert."""
     lines = [f"### {_cell(report.verdict)}", ""]

@@ -1,0 +1,1 @@
+"""The places a service can run, behind one `Target` protocol."""

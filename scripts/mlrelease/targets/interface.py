@@ -25,7 +25,7 @@ class Target(Protocol):
     """Which parts of a bundle really run here: `("model",)` on `local`, where no image runs."""
 
     def observe(self) -> Observation:
-        """What runs now, asked of every instance and of the proxy, concurrently. Changes nothing; works without a fence."""
+        """What runs now, asked of every instance and of the proxy, concurrently. Changes nothing, needs no fence."""
         ...
 
     def prepare(self, fence: int) -> None:
@@ -36,7 +36,7 @@ class Target(Protocol):
         ...
 
     def start(self, launch: Launch) -> tuple[Instance, ...]:
-        """Sees to it that `launch.replicas` supervised instances of the bundle run with these settings; does not wait for ready.
+        """Sees to it that `launch.replicas` supervised instances of the bundle run with these settings; they may not be ready.
 
         Adopts those that fit; leaves those of other settings or without supervisor alone (the caller stops them after
         the new ones are ready). Returns the instances that fit, old and new.
@@ -69,7 +69,7 @@ class Target(Protocol):
         ...
 
     def stop(self, instance: str, *, drain_s: float) -> None:
-        """Ends one instance: out of the clusters, SIGTERM, and by recorded pid and start time if nobody supervises it. Also a stray."""
+        """Ends one instance, or a stray: out of the clusters, SIGTERM; by pid and start time if nobody supervises it."""
         ...
 
     def ask(

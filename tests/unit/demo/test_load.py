@@ -219,5 +219,5 @@ def test_what_it_refuses(arguments, code, said, tmp_path):
 
 def test_a_full_disk_ends_it():
     """What cannot be written down ends the load with the reason, not in silence."""
-    with open("/dev/full", "w") as out, pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left"), open("/dev/full", "w") as out:
         Load(PORT_CLOSED, b"{}", rate=50, out=out).run(5.0)
