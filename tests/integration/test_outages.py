@@ -30,7 +30,7 @@ def estate(tmp_path_factory):
 
 
 def test_forward_change_is_errored_and_serving_goes_on(estate):
-    """Without MLflow a new version cannot be judged: exit 1 within 15 s, the address without credentials, version 2 serves on."""
+    """Without MLflow a new version cannot be judged: exit 1 within 15 s, the address is named, version 2 serves on."""
     path = estate.laptop / "environments/production/models/wine.yaml"
     digest = estate.pins["2"].digest
     path.write_text(path.read_text().replace(digest, "sha256:" + "12ab" * 16).replace('version: "2"', 'version: "3"'))

@@ -10,10 +10,9 @@ import time
 
 import psutil
 import pytest
+from mlrelease.model.event import DeployFinished
 from support.estate import Estate, until
 from support.load import running_load
-
-from mlrelease.model.event import DeployFinished
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("proven"), pytest.mark.timeout(600)]
 
@@ -168,7 +167,7 @@ def test_two_passes_at_once_never_both_write(estate):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )  # fmt: skip
+        )
         for clone in (estate.host, other)
     ]
     outputs = [process.communicate(timeout=120)[0] for process in passes]

@@ -83,8 +83,13 @@ class Estate:
         """The program as a person runs it, in the laptop's clone unless said."""
         done = subprocess.run(
             [sys.executable, "-m", "mlrelease.cli", *arguments],
-            cwd=cwd or self.laptop, env=self.environ(), capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            cwd=cwd or self.laptop,
+            env=self.environ(),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         if expect is not None:
             assert done.returncode == expect, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -112,9 +117,18 @@ class Estate:
         self._register()
         self.git("init", "--quiet", "--bare", "--initial-branch=main", "o.git", cwd=self.root)
         self.cli(
-            "init", "lap", "--remote", "../o.git", "--tracking-uri", self.uri, "--listen", f"127.0.0.1:{self.port}",
-            "--state-dir", str(self.state), cwd=self.root,
-        )  # fmt: skip
+            "init",
+            "lap",
+            "--remote",
+            "../o.git",
+            "--tracking-uri",
+            self.uri,
+            "--listen",
+            f"127.0.0.1:{self.port}",
+            "--state-dir",
+            str(self.state),
+            cwd=self.root,
+        )
         file = self.laptop / "environments/production/environment.yaml"
         file.write_bytes(set_scalar(file.read_bytes(), ("keep_warm",), keep_warm))
         self.git("commit", "--quiet", "--allow-empty", "-am", "keep_warm")
@@ -188,9 +202,13 @@ class Estate:
     def killed_after(self, step: str) -> None:
         """A pass in its own process that is killed by SIGKILL right after the step was recorded."""
         done = subprocess.run(
-            [sys.executable, str(KILLED_PASS), str(self.host), step], env=self.environ(), capture_output=True, text=True, timeout=120,
+            [sys.executable, str(KILLED_PASS), str(self.host), step],
+            env=self.environ(),
+            capture_output=True,
+            text=True,
+            timeout=120,
             check=False,
-        )  # fmt: skip
+        )
         assert done.returncode == -signal.SIGKILL, f"not killed after {step}: {done.returncode}\n{done.stderr}"
 
     @contextmanager

@@ -122,7 +122,7 @@ def _lines(reading: int, over: Callable[[], bool]) -> Iterator[str]:
             # A daemon that the command started may hold the other end open for ever.
             last = over()
             if not selector.select(_POLL_S):
-                if False:
+                if last:
                     break
                 continue
             try:

@@ -53,7 +53,7 @@ class Target(Protocol):
         revision: str,
         timeout_s: float,
     ) -> None:
-        """Sends the service's traffic by weight to these instances (ids; their bundles must cover `weights`), confirmed by the proxy.
+        """Sends the service's traffic by weight to these instances (ids of bundles in `weights`), confirmed by the proxy.
 
         Order inside: clusters → healthy → route → clusters without those that left. An empty `weights` takes the
         service's route away.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from support.world import World, git
-
 from mlrelease.delivery.passes import exit_code
 from mlrelease.errors import Error
 from mlrelease.model.change import ChangeKind, Direction, Outcome
 from mlrelease.model.event import DeployFinished
 from mlrelease.model.live import Role
 from mlrelease.targets.interface import Fenced
+from support.world import World, git
 
 
 def outcome(result, service="wine"):

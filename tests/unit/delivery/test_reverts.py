@@ -9,8 +9,6 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from support.world import World, git
-
 from mlrelease.commands.rollback import RollbackOptions, rollback
 from mlrelease.commands.workspace import Workspace
 from mlrelease.delivery.site import Site
@@ -20,6 +18,7 @@ from mlrelease.model.event import Unrejected
 from mlrelease.model.live import Role
 from mlrelease.model.spec import EnvironmentSpec
 from mlrelease.spec.edit import set_image
+from support.world import World, git
 
 SERVICES = ("alpha", "beta")
 VERSIONS = ("1", "2", "3")
