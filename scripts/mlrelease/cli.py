@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import math
 import os
 import sys
 import traceback
@@ -28,6 +30,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 errored, 2 usage, 3 changes or drift, 4 findings, 5 blocked, 6 rolled back, 130 interrupted.",
 )
+
+
+_MISUSED: type[Exception] = typer.BadParameter.__mro__[2]
+"""click's ClickException, of the click that typer uses: newer ones bring their own and export only what is below it."""
 
 
 @dataclass(slots=True)
@@ -69,7 +75,19 @@ Env = Annotated[str, typer.Argument(metavar="ENV", help="The environment, a fold
 Envs = Annotated[list[str] | None, typer.Argument(metavar="[ENV]...", help="Environments; all when none is named.")]
 Services = Annotated[list[str] | None, typer.Option("--service", "-s", help="Only this service; may be given again.")]
 AllowRemove = Annotated[bool, typer.Option("--allow-remove", help="Let more than one service be removed at once.")]
-LockTimeout = Annotated[float, typer.Option("--lock-timeout", help="Seconds to wait for another pass to end.")]
+
+
+def _finite(value: float) -> float:
+    """The seconds as they are; click lets `nan` and `inf` pass, which no deadline ever meets."""
+    if not math.isfinite(value):
+        raise typer.BadParameter("say a number of seconds")
+    return value
+
+
+Interval = Annotated[float, typer.Option(help="Seconds between looks at git.", min=0.1, callback=_finite)]
+LockTimeout = Annotated[
+    float, typer.Option("--lock-timeout", help="Seconds to wait for another pass to end.", min=0, callback=_finite)
+]
 
 
 @app.command()
@@ -130,7 +148,7 @@ def reconcile(
     environments: Envs = None,
     check: Annotated[bool, typer.Option("--check", help="Only look: exit with 3 for changes or drift.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on for ever: the same as `mlrelease agent`.")] = False,
-    interval: Annotated[float, typer.Option(help="Seconds between passes, with --watch.")] = 15.0,
+    interval: Interval = 15.0,
     allow_remove: AllowRemove = False,
     lock_timeout: LockTimeout = 60.0,
 ) -> None:
@@ -148,9 +166,7 @@ def reconcile(
 
 
 @app.command()
-def agent(
-    environments: Envs = None, interval: Annotated[float, typer.Option(help="Seconds between looks at git.")] = 15.0
-) -> None:
+def agent(environments: Envs = None, interval: Interval = 15.0) -> None:
     """Watch git and reconcile, until stopped. Runs on the host of an environment."""
     from mlrelease.commands.agent import agent as run  # noqa: PLC0415
 
@@ -295,13 +311,26 @@ def demo(
 
 def main() -> None:
     """The entry point: the one place that catches and exits."""
-    for stream in (sys.stdout, sys.stderr):
+    _mend_streams()
+    try:
+        code = app(standalone_mode=False) or 0
+    except _MISUSED as error:
+        code = _misused(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _interrupted()
+    except Exception as error:  # noqa: BLE001 - a verb guards itself; this is for what fails before it begins
+        code = _unexpected(error)
+    sys.exit(code)
+
+
+def _mend_streams() -> None:
+    """Streams that never raise for a character, and that exist: a service may be started with them closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - open until the end
+        stream = getattr(sys, name)
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets `?`, not a traceback
-    try:
-        app()
-    except Exception as error:  # noqa: BLE001 - a verb guards itself; this is for what fails before it begins
-        sys.exit(_unexpected(error))
 
 
 def _workspace() -> Workspace:
@@ -336,34 +365,48 @@ def _guard(work: Callable[[], int]) -> int:
     except Error as error:
         return _failed(error, _code_of(error))
     except KeyboardInterrupt:
-        return _line("interrupted; what serves keeps serving, and the next pass goes on from there", 130)
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return _interrupted()
     except Exception as error:  # noqa: BLE001 - the one boundary
         return _unexpected(error)
 
 
-def _failed(error: Error, code: int) -> int:
-    if _globals.output == "json":
-        import json  # noqa: PLC0415
+def _failed(error: Error, code: int, *, origin: BaseException | None = None) -> int:
+    """Says an error in the form asked for; `origin` is what `-v` shows the traceback of."""
+    from mlrelease.commands.output import emit, say_error  # noqa: PLC0415
+    from mlrelease.render.report import Report, one_line  # noqa: PLC0415
 
-        body = {
-            "schema": 1,
-            "verdict": error.message,
-            "error": error.message,
-            "hint": error.hint,
-            "exit_code": code,
-            "next": "",
-        }
-        sys.stdout.write(json.dumps(body, indent=2, sort_keys=True) + "\n")
-    from mlrelease.commands.output import say_error  # noqa: PLC0415
-
+    if _wants_json():
+        message, hint = one_line(error.message), one_line(error.hint)
+        emit(Report(verdict=message, data={"error": message, "hint": hint}, exit_code=code), output="json")
     say_error(error)
     if _globals.verbose:
-        traceback.print_exception(error)
+        traceback.print_exception(origin or error)
     return code
+
+
+def _misused(error: Exception) -> int:
+    """A command line that cannot be read; without any argument it is the help that was asked for."""
+    if len(sys.argv) < 2:
+        error.show()  # type: ignore[attr-defined]  # click's ClickException has it
+        return 2
+    context = getattr(error, "ctx", None)
+    path = str(context.command_path).split()[1:] if context and context.info_name else []
+    # click's own first line is the usage; ours is what is wrong.
+    message = str(error.format_message())  # type: ignore[attr-defined]  # the same
+    return _failed(UsageError(message, hint=" ".join(["mlrelease", *path[-1:], "--help"])), 2)
+
+
+def _interrupted() -> int:
+    message = "interrupted; what serves keeps serving"
+    return _failed(Error(message, hint="run it again: it goes on from what it finds"), 130)
+
+
+def _wants_json() -> bool:
+    """Whether JSON was asked for, also where the command line could not be read to its end."""
+    words = sys.argv[1:]
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    asked = any(w in ("-ojson", "--output=json") or (w in ("-o", "--output") and after == "json") for w, after in pairs)
+    return _globals.output == "json" or asked
 
 
 def _code_of(error: Error) -> int:
@@ -374,22 +417,26 @@ def _code_of(error: Error) -> int:
 
 def _unexpected(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("mlrelease"):
-        code = _line(f"error: this needs the package {error.name}\n  try  pip install 'mlrelease[local,mlflow]'", 1)
+        extra = "mlflow" if (error.name or "").partition(".")[0] == "mlflow" else "local"
+        known = Error(f"this needs the package {error.name}", hint=f"pip install 'mlrelease[{extra}]'")
     elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
-        code = _line(f"error: {place}{error.strerror or type(error).__name__}", 1)
+        hint = _OS_HINTS.get(error.errno or 0, "-v shows where")
+        known = Error(f"{place}{error.strerror or type(error).__name__}", hint=hint)
     else:
-        code = _line(f"error: {type(error).__name__}: {error}; please report this, with the output of -v", 1)
-    if _globals.verbose:
-        traceback.print_exception(error)
-    return code
+        known = Error(f"{type(error).__name__}: {error}", hint="please report this, with the output of -v")
+    return _failed(known, 1, origin=error)
 
 
-def _line(text: str, code: int) -> int:
-    from mlrelease.commands.output import say  # noqa: PLC0415
-
-    say(text)
-    return code
+_OS_HINTS = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there",
+    errno.EFBIG: "raise the limit on file sizes: ulimit -f",
+    errno.EACCES: "see who owns it, and as whom you run this",
+    errno.EPERM: "see who owns it, and as whom you run this",
+    errno.EROFS: "it lies on a file system that is read-only",
+    errno.EMFILE: "raise the limit on open files: ulimit -n",
+}
 
 
 if __name__ == "__main__":

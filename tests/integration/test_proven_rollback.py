@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 import psutil
 import pytest
 from mlrelease.model.event import DeployFinished
-from support.estate import Estate, until
+from support.estate import Estate, free_port, until
 from support.load import running_load
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("proven"), pytest.mark.timeout(600)]
@@ -153,6 +155,71 @@ def test_stray_instance_is_found_and_ended(estate):
         stray.unlink(missing_ok=True)
 
 
+def test_changed_setting_is_updated_in_place(estate):
+    """Three replicas instead of two: the same bundle, one more instance, no request lost."""
+    with running_load(estate.url, rate=30) as load:
+        until(lambda: len(load.lines()) > 10, what="answers")
+        commit = _edit_service(estate, "replicas: 2", "replicas: 3", "Scale wine")
+        report = estate.json("deploy", "production", cwd=estate.host)
+        receipt = report["services"]["wine"]
+        assert (receipt["change"], receipt["outcome"]) == ("settings", "succeeded")
+        assert receipt["before"]["id"] == receipt["after"]["id"]
+        assert _ready(estate) == 3
+        estate.revert(commit)
+        estate.cli("deploy", "production", cwd=estate.host)
+        assert _ready(estate) == 2
+    assert load.summary().failed == 0, load.summary().failures[:3]
+
+
+def test_changed_image_pin_is_another_bundle_and_its_revert_a_rollback(estate):
+    """The image is part of what answers: an update to a new bundle, said to be exercised by the model alone, and back."""
+    old = next(line.split()[1] for line in _service_file(estate).read_text().splitlines() if line.startswith("image:"))
+    commit = _edit_service(estate, old, old.replace("0.1.0@sha256:33", "0.2.0@sha256:44"), "New image")
+    update = estate.json("deploy", "production", cwd=estate.host)["services"]["wine"]
+    assert (update["change"], update["outcome"], update["exercised"]) == ("update", "succeeded", ["model"])
+    assert update["before"]["id"] != update["after"]["id"]
+    estate.revert(commit)
+    back = estate.json("deploy", "production", cwd=estate.host)["services"]["wine"]
+    assert (back["change"], back["outcome"]) == ("rollback", "succeeded")
+    assert [key for key, _ in back["rejects"]] == ["image"]
+    assert back["after"]["id"] == update["before"]["id"]
+
+
+def test_removed_service_is_gone_and_its_revert_brings_it_back(estate):
+    """`state: absent` takes the route and the instances away; the revert is proved like any rollback."""
+    text = _service_file(estate).read_text()
+    commit = _edit_service(estate, text, f"{text}\nstate: absent\n", "Remove wine")
+    removed = estate.json("deploy", "production", cwd=estate.host)["services"]["wine"]
+    assert (removed["change"], removed["outcome"]) == ("remove", "succeeded")
+    assert _answers(estate) == ""
+    estate.revert(commit)
+    back = estate.json("deploy", "production", cwd=estate.host)["services"]["wine"]
+    assert (back["change"], back["outcome"]) == ("rollback", "succeeded")
+    assert estate.live() == "1"
+
+
+@pytest.mark.parametrize("source", ["the registry", "MODEL_PATH"])
+def test_serve_verb_answers_and_ends_cleanly(estate, source):
+    """`mlrelease serve` loads what git pins, or a mounted folder (B2); SIGTERM ends it with 0."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlrelease.cli", "serve", "--listen", f"127.0.0.1:{port}"]
+    environment = estate.environ()
+    if source == "MODEL_PATH":
+        environment["MODEL_PATH"] = str(estate.site().cache.get(estate.pins["1"].digest))
+    else:
+        command += ["production", "wine"]
+    process = subprocess.Popen(command, cwd=estate.laptop, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        until(lambda: process.poll() is not None or _status(f"http://127.0.0.1:{port}/ready") == 200, seconds=60, what="ready")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/identity", timeout=5) as answer:
+            assert json.load(answer)["models"][0]["digest"] == estate.pins["1"].digest
+        process.terminate()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_two_passes_at_once_never_both_write(estate):
     """Two deploys started together: both end well, and the ledger shows the Change once."""
     estate.pin("2")
@@ -274,6 +341,25 @@ def _processes(estate, name: str) -> list[psutil.Process]:
         if any(str(estate.state) in word for word in words) and any(os.path.basename(word) == name for word in words[:3]):
             found.append(process)
     return found
+
+
+def _service_file(estate):
+    return estate.laptop / "environments/production/services/wine.yaml"
+
+
+def _edit_service(estate, old: str, new: str, message: str) -> str:
+    path = _service_file(estate)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    return estate.commit(message)
+
+
+def _status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return answer.status
+    except OSError as error:
+        return getattr(error, "code", 0)
 
 
 def _stopped(pid: int) -> bool:

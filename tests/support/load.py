@@ -17,8 +17,8 @@ from mlrelease.demo.load import Summary, summarize
 ROWS = {
     "dataframe_split": {
         "columns": [
-            "alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids", "nonflavanoid_phenols",
-            "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline",
+            "alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
+            "nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline",
         ],
         "data": [[14.23, 1.71, 2.43, 15.6, 127.0, 2.8, 3.06, 0.28, 2.29, 5.64, 1.04, 3.92, 1065.0]],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,7 +77,11 @@ class World:
     target: FakeTarget = field(default_factory=FakeTarget)
     clock: float = 1_800_000_000.0
     pins: dict[tuple[str, str], ModelPin] = field(default_factory=dict)
-    ids: Callable[[], str] = field(default_factory=lambda: lambda counter=itertools.count(1): f"01TEST{next(counter):020d}")
+    counter: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def ids(self) -> str:
+        """The next id: stable from run to run."""
+        return f"01TEST{next(self.counter):020d}"
 
     @property
     def laptop(self) -> Path:

@@ -21,10 +21,13 @@ from mlrelease.render.report import Report
 def agent(workspace: Workspace, environments: tuple[str, ...], *, interval_s: float) -> Report:
     """Runs until SIGTERM or SIGINT; a pass that is under way is finished first. Raises `Error` when another agent is there."""
     desired = workspace.desired()
-    names = environments or tuple(sorted(desired.spec.environments))
+    found = sorted(set(desired.spec.environments) | {f.environment for f in desired.spec.findings} - {""})
+    names = environments or tuple(name for name in found if not desired.spec.blocking(name)) or tuple(found)
     if not names:
         raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
     sites = [workspace.site(environment_of(desired.spec, name)) for name in names]
+    if not environments and len(names) < len(found):
+        say(f"not watched, their files cannot be read: {', '.join(sorted(set(found) - set(names)))}")
     asked: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:

@@ -53,14 +53,17 @@ def reconcile(workspace: Workspace, environments: tuple[str, ...], options: Depl
     )
     if not names:
         raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
+    for name in names:
+        if not desired.spec.blocking(name):
+            environment_of(desired.spec, name)
     run: Callable[[str], Report] = (
         (lambda name: _check(workspace, desired, name))
         if check
         else (lambda name: one_pass(workspace, desired, name, options, trigger="reconcile"))
     )
+    if len(names) == 1:
+        return run(names[0])
     reports = [_guarded(name, run) for name in names]
-    if len(reports) == 1:
-        return reports[0]
     bad = [report for report in reports if report.exit_code]
     headers = next((report.headers for report in reports if report.headers), ())
     return Report(

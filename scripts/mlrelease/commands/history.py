@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlrelease.commands.workspace import Workspace
+from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.model.event import (
     DeployFinished,
     DeployStarted,
@@ -27,6 +27,9 @@ HEADERS = ("when", "service", "what", "from", "to", "seconds", "who", "revision"
 def history(workspace: Workspace, environment: str, *, service: str, limit: int) -> Report:
     """The newest `limit` lines, newest first; a start that never finished is shown as such."""
     view = workspace.ledger().read(environment)
+    if not view.events:
+        # One that was removed keeps its history; one that never was is a slip of the pen.
+        environment_of(workspace.worktree_spec(), environment)
     rows: list[tuple[str, ...]] = []
     finished = {event.started for event in view.events if isinstance(event, DeployFinished)}
     for event in reversed(view.events):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,30 +52,53 @@ def init(directory: str, options: InitOptions) -> Report:
     in_the_way = [name for name in files if (root / name).exists()]
     if in_the_way:
         raise UsageError(f"{root / in_the_way[0]} exists: nothing was written", hint="choose a new folder")
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        git = Git(root)
-        git.run("init", "--quiet", f"--initial-branch={options.branch}")
-        for name, data in files.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-    except OSError as error:
-        raise Error(f"{error.filename or root} cannot be written: {error.strerror}") from error
-    git.run("config", "mlrelease.branch", options.branch)
-    sha = git.commit_paths(files, "Start with the example environment\n")
-    pushed = ""
-    if options.remote:
-        git.run("remote", "add", "origin", options.remote)
-        git.push("origin", options.branch)
-        git.run("branch", "--quiet", f"--set-upstream-to=origin/{options.branch}")
-        pushed = ", pushed to origin"
+    with _undone(root):
+        try:
+            sha = _make(root, files, options)
+        except OSError as error:
+            raise Error(
+                f"{error.filename or root} cannot be written: {error.strerror}", hint="choose a folder that you may write"
+            ) from error
+    pushed = ", pushed to origin" if options.remote else ""
     return Report(
         verdict=f"{root}: {len(files)} files in commit {sha[:9]}{pushed}",
         data={"directory": str(root), "commit": sha, "files": sorted(files)},
         details=sorted(name for name in files if name.startswith("environments/")),
-        next=f"cd {root} && mlrelease validate --offline",
+        next=f"cd {shlex.quote(str(root))} && mlrelease validate --offline",
     )
+
+
+def _make(root: Path, files: dict[str, bytes], options: InitOptions) -> str:
+    """The repository with its first commit, pushed where there is a remote; the commit."""
+    root.mkdir(parents=True, exist_ok=True)
+    git = Git(root)
+    git.run("init", "--quiet", f"--initial-branch={options.branch}")
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    git.run("config", "mlrelease.branch", options.branch)
+    sha = git.commit_paths(files, "Start with the example environment\n")
+    if options.remote:
+        git.run("remote", "add", "origin", options.remote)
+        git.push("origin", options.branch)
+        git.run("branch", "--quiet", f"--set-upstream-to=origin/{options.branch}")
+    return sha
+
+
+@contextmanager
+def _undone(root: Path) -> Iterator[None]:
+    """Takes away what the block put into `root` when it fails (no identity, no remote): the next try starts afresh."""
+    there = {path.name for path in root.iterdir()} if root.is_dir() else None
+    try:
+        yield
+    except BaseException:
+        if there is None:
+            shutil.rmtree(root, ignore_errors=True)
+        else:
+            for path in [path for path in root.iterdir() if path.name not in there]:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        raise
 
 
 def _files(options: InitOptions) -> dict[str, bytes]:

@@ -103,7 +103,12 @@ def _payload(site: Site, service: str, data: str, model: str) -> Any:
     if data:
         return _parsed(data)
     recorded = fold(site.environment.name, site.ledger.read(site.environment.name, fetch=False).events).bundle(service)
-    pins = [pin for pin in recorded.models if not model or pin.name == model] if recorded else []
+    if recorded is None:
+        raise Error(
+            f"{service!r} was never deployed in {site.environment.name}",
+            hint=f"mlrelease status {site.environment.name} names what runs",
+        )
+    pins = [pin for pin in recorded.models if not model or pin.name == model]
     for pin in pins:
         path = site.cache.get(pin.digest)
         golden = golden_of(site, pin.digest, path, compute=False) if path else None

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from typing import TextIO
 
 from mlrelease.delivery.steps import StepMark
 from mlrelease.errors import Error
@@ -15,21 +16,49 @@ from mlrelease.render.report import Report, inert, markdown, one_line
 
 def emit(report: Report, *, output: str) -> int:
     """Prints the report in the form asked for, adds it to the job summary in GitHub Actions, returns its exit code."""
-    if output == "json":
-        sys.stdout.write(json.dumps(report.to_json(), indent=2, sort_keys=True) + "\n")
-    else:
-        _text(report)
+    code = report.exit_code
+    try:
+        if output == "json":
+            sys.stdout.write(json.dumps(report.to_json(), indent=2, sort_keys=True) + "\n")
+        else:
+            _text(report)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # Whoever read us has gone (`| head -1`); rich answers that by ending the process. What was done was done.
+        _let_go(sys.stdout)
+    except OSError as error:
+        _let_go(sys.stdout)
+        say(f"error: the result cannot be written: {error.strerror}")
+        code = code or 1
+    _summarise(report)
+    return code
+
+
+def _summarise(report: Report) -> None:
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if os.environ.get("GITHUB_ACTIONS") == "true" and summary:
+    if os.environ.get("GITHUB_ACTIONS") != "true" or not summary:
+        return
+    try:
         with open(summary, "a", encoding="utf-8") as file:  # noqa: PTH123 - the path is GitHub's, appended to as it says
             file.write(markdown(report))
-    return report.exit_code
+    except OSError as error:
+        say(f"the job summary cannot be written: {error.strerror}")
 
 
 def say(line: str) -> None:
-    """One line of the story."""
-    sys.stderr.write(inert(line) + "\n")
-    sys.stderr.flush()
+    """One line of the story. Never raises: a rollout must not end halfway because nobody reads it any more."""
+    try:
+        sys.stderr.write(inert(line) + "\n")
+        sys.stderr.flush()
+    except OSError:
+        _let_go(sys.stderr)
+
+
+def _let_go(stream: TextIO) -> None:
+    """Points a stream that cannot be written any more at nothing: Python would complain once more when it exits."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def step_line(mark: StepMark) -> None:

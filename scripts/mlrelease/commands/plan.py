@@ -56,6 +56,8 @@ def way_out(environment: str, service: str, blocked_by: str) -> str:
         return "mlrelease validate --offline"
     if blocked_by == "removals":
         return f"mlrelease deploy {environment} --allow-remove"
+    if blocked_by.endswith(":errored"):
+        return f"mlrelease plan {environment}"
     if blocked_by.startswith("gate:"):
         return f"mlrelease bump {environment} MODEL --to VERSION"
     return f"mlrelease history {environment} --service {service}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.agent import agent_pid
 from mlrelease.delivery.passes import look
+from mlrelease.errors import Error
 from mlrelease.model.change import Change, Health, Plan, Sync
 from mlrelease.model.live import Observation, Role
 from mlrelease.model.spec import EnvironmentSpec
@@ -16,15 +17,27 @@ HEADERS = ("environment", "service", "sync", "health", "git wants", "recorded", 
 
 
 def status(workspace: Workspace, environments: tuple[str, ...]) -> Report:
-    """The state of every service, one row each. Exit code 0: a look is a look; use `reconcile --check` to judge."""
+    """The state of every service, one row each. Exit code 0: a look is a look; use `reconcile --check` to judge.
+
+    4 when the files of an environment cannot be read: then nothing is known of it.
+    """
     desired = workspace.desired()
-    names = environments or tuple(sorted(desired.spec.environments))
+    found = set(desired.spec.environments) | {f.environment for f in desired.spec.findings} - {""}
+    names = environments or tuple(sorted(found))
+    if not names:
+        raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
+    unreadable = () if environments else tuple(name for name in names if desired.spec.blocking(name))
+    if len(unreadable) == len(names):
+        environment_of(desired.spec, names[0])
     rows: list[tuple[str, ...]] = []
     notes: list[str] = []
     details: list[str] = []
     data: dict[str, object] = {}
     synced, healths = [], []
-    for name in names:
+    for name in unreadable:
+        notes.append(f"{name} cannot be read: {desired.spec.blocking(name)[0].message}: mlrelease validate --offline")
+        healths.append(Health.UNKNOWN)
+    for name in (name for name in names if name not in unreadable):
         environment = environment_of(desired.spec, name)
         site = workspace.site(environment)
         here = site.state_dir.is_dir()
@@ -59,7 +72,8 @@ def status(workspace: Workspace, environments: tuple[str, ...]) -> Report:
         rows=rows,
         details=details,
         notes=notes,
-        next=f"mlrelease history {names[0]}" if names else "mlrelease validate --offline",
+        next="mlrelease validate --offline" if unreadable else f"mlrelease history {names[0]}",
+        exit_code=4 if unreadable else 0,
     )
 
 

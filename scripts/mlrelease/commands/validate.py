@@ -65,6 +65,8 @@ def _report(spec: Spec, verdict: str, rows: list[tuple[str, ...]] | tuple[()], m
         command = "git push" if rows else "mlrelease validate"
     elif spec.findings:
         command = "mend the files named above, then: mlrelease validate"
+    elif bad and bad[5] == GateStatus.ERRORED:
+        command = "mlrelease validate"
     elif bad:
         command = f"mlrelease bump {bad[0]} {bad[2]} --to VERSION"
     return Report(

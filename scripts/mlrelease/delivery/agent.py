@@ -120,8 +120,8 @@ class Agent:
         """One pass, and the answers to all requests that were there before it. Never raises `Error`: it is reported."""
         try:
             site, desired = self.open_desired()
-        except Error as error:
-            self._say(f"cannot read what git wants: {error.message}")
+        except (Error, OSError) as error:
+            self._say(f"cannot read what git wants: {error}")
             return 1
         requests = _requests(site.state_dir)
         order = self.order if not requests else _for(self.order, requests)
@@ -133,16 +133,17 @@ class Agent:
             if changed_anything(result):
                 self.last_line = ""
             self._say(_line(site, result))
-        except Error as error:
-            answer = Answer(1, error.message, error.hint, {})
-            self._say(f"{site.environment.name}: {error.message}")
-        for request in requests:
-            _answer(site.state_dir, request, answer)
-        self._after(site, desired.revision)
+        except (Error, OSError) as error:
+            # A full disk or a lost right is reported like any other: an agent that ends would not see it mended.
+            answer = Answer(1, str(error), error.hint if isinstance(error, Error) else "", {})
+            self._say(f"{site.environment.name}: {error}")
+        self._after(site, desired.revision, requests, answer)
         return answer.exit_code
 
-    def _after(self, site: Site, revision: str) -> None:
+    def _after(self, site: Site, revision: str, requests: list[Request], answer: Answer) -> None:
         try:
+            for request in requests:
+                _answer(site.state_dir, request, answer)
             write_aliases(site)
             if site.now() - self.beaten_at >= HEARTBEAT_S:
                 site.ledger.beat(site.environment.name, {"at": iso(site.now()), "revision": revision})

@@ -63,4 +63,4 @@ class Heartbeat:
 
 
 def _there(environment: str) -> str:
-    return f"refs/heads/mlrelease/heartbeat/{environment}"
+    return f"refs/mlrelease/heartbeat/{environment}"

@@ -8,6 +8,9 @@ from typing import Any
 
 SCHEMA = 1
 
+LONGEST_LINE = 1000
+"""Characters of one error: names and answers of others may be of any length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -33,8 +36,9 @@ def inert(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text on one line, inert: line breaks are shown too."""
-    return inert(text).replace("\n", "\\n")
+    """The text on one line, inert, line breaks shown too; what is longer than a screen ends in `…`."""
+    flat = inert(text[:LONGEST_LINE]).replace("\n", "\\n")
+    return flat if len(text) <= LONGEST_LINE else f"{flat}…"
 
 
 def markdown(report: Report) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import io
 import json
 import os
 import signal
@@ -217,7 +218,26 @@ def test_what_it_refuses(arguments, code, said, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+class _Full(io.StringIO):
+    """A file on a disk that is full for a moment."""
+
+    def write(self, text):
+        """Fails as the first write to a full disk does."""
+        raise OSError(28, "No space left on device")
+
+
 def test_a_full_disk_ends_it():
     """What cannot be written down ends the load with the reason, not in silence."""
-    with pytest.raises(OSError, match="No space left"), open("/dev/full", "w") as out:
-        Load(PORT_CLOSED, b"{}", rate=50, out=out).run(5.0)
+    began = time.monotonic()
+    with pytest.raises(OSError, match="No space left"):
+        Load(PORT_CLOSED, b"{}", rate=50, out=_Full()).run(60.0)
+    assert time.monotonic() - began < 30
+
+
+def test_a_full_disk_is_one_line():
+    """The program says which file could not be written."""
+    argv = ["--url", PORT_CLOSED, "--payload", os.devnull, "--out", "/dev/full", "--seconds", "5"]
+    done = subprocess.run(
+        [sys.executable, "-m", "mlrelease.demo.load", *argv], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "load: /dev/full: No space left on device\n")
