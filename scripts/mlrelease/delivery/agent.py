@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mlrelease import atomic
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery.aliases import write_aliases
 from mlrelease.delivery.passes import Order, PassResult, changed_anything, exit_code, run_pass
@@ -89,7 +90,7 @@ def hand_over(state_dir: Path, request: Request) -> Answer:
         "only": request.only,
         "allow": request.removals_allowed,
     }
-    _write(asked, body)
+    atomic.write(asked, json.dumps(body).encode())
     end = time.monotonic() + DEADLINES_S["agent.answer"]
     while time.monotonic() < end:
         if answered.is_file():
@@ -211,17 +212,10 @@ def _for(order: Order, requests: list[Request]) -> Order:
 
 def _answer(state_dir: Path, request: Request, answer: Answer) -> None:
     body = {"exit_code": answer.exit_code, "error": answer.error, "hint": answer.hint, "result": answer.result}
-    _write(state_dir / "answers" / f"{request.id}.json", body)
+    atomic.write(state_dir / "answers" / f"{request.id}.json", json.dumps(body).encode())
     (state_dir / "requests" / f"{request.id}.json").unlink(missing_ok=True)
     for old in sorted((state_dir / "answers").glob("*.json"))[:-ANSWERS_KEPT]:
         old.unlink(missing_ok=True)
-
-
-def _write(path: Path, body: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    staged.write_text(json.dumps(body))
-    staged.replace(path)
 
 
 def _line(site: Site, result: PassResult) -> str:

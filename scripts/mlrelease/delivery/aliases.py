@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mlrelease import atomic
 from mlrelease.delivery.site import Site
 from mlrelease.errors import Error
 from mlrelease.log import get
@@ -66,7 +66,5 @@ def _load(site: Site) -> _Queue:
 
 
 def _save(site: Site, queue: _Queue) -> None:
-    path = site.state_dir / "aliases.json"
-    staged = path.with_name(f"aliases.json.{os.getpid()}")
-    staged.write_text(json.dumps({"not_before": queue.not_before, "aliases": dict(queue.aliases)}))
-    staged.replace(path)
+    body = {"not_before": queue.not_before, "aliases": dict(queue.aliases)}
+    atomic.write(site.state_dir / "aliases.json", json.dumps(body).encode())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlrelease import atomic
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery.probes import VerificationFailed
 from mlrelease.delivery.site import KEEP_BUNDLES, Site
@@ -54,10 +54,7 @@ def golden_of(site: Site, digest: Digest, path: Path, *, compute: bool) -> dict[
         if stored is not None:
             site.ledger.put_golden(digest, stored)
     if stored is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        staged = kept.with_name(f"{kept.name}.{os.getpid()}")
-        staged.write_text(json.dumps(stored))
-        staged.replace(kept)
+        atomic.write(kept, json.dumps(stored).encode())
     return stored
 
 

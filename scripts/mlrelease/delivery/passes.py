@@ -182,8 +182,12 @@ def _once(site: Site, desired: Desired, order: Order) -> PassResult:
     if interrupted:
         raise KeyboardInterrupt
     after = fold(site.environment.name, site.ledger.read(site.environment.name, fetch=False).events)
-    queue_aliases(site, receipts)
-    prune_cache(site, after)
+    try:
+        queue_aliases(site, receipts)
+        prune_cache(site, after)
+    except (Error, OSError) as error:
+        # The Change is done and recorded: what is left to do costs an alias or some space, no more.
+        get("pass").warning("after the pass", error=str(error))
     return PassResult(plan, after, desired.online, receipts, finished, appended.spooled)
 
 
