@@ -109,6 +109,9 @@ def _payload(site: Site, service: str, data: str, model: str) -> Any:
             hint=f"mlrelease status {site.environment.name} names what runs",
         )
     pins = [pin for pin in recorded.models if not model or pin.name == model]
+    if model and not pins:
+        served = ", ".join(pin.name for pin in recorded.models) or "none"
+        raise UsageError(f"{service} has no model {model!r}", hint=f"models there: {served}")
     for pin in pins:
         path = site.cache.get(pin.digest)
         golden = golden_of(site, pin.digest, path, compute=False) if path else None
@@ -128,6 +131,8 @@ def _parsed(data: str) -> Any:
             where, data = data[1:], Path(data[1:]).read_text(encoding="utf-8")
         return json.loads(data)
     except OSError as error:
-        raise UsageError(f"{where} cannot be read: {error.strerror}") from error
+        raise UsageError(
+            f"{where} cannot be read: {error.strerror}", hint="--data @FILE, or --data - for standard input"
+        ) from error
     except ValueError as error:
-        raise UsageError(f"{where} is not JSON: {error}") from error
+        raise UsageError(f"{where} is not JSON: {error}", hint="for example --data '{\"inputs\": [[…]]}'") from error

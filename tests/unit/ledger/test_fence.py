@@ -28,6 +28,7 @@ for line in sys.stdin:
             print("in", flush=True)
             if line.strip() == "stay":
                 sys.stdin.readline()
+        print("out", flush=True)
     except Fenced as e:
         print("fenced", flush=True)
 """
@@ -79,7 +80,7 @@ def test_a_guard_claims_what_nobody_claimed(tmp_path):
 def test_a_paused_holder_wakes_to_a_refusal(tmp_path, holder):
     """Stopped beyond its expiry and woken, it is refused at its next guard."""
     tell(holder, "go")
-    assert holder.stdout.readline() == "in\n"
+    assert [holder.stdout.readline() for _ in range(2)] == ["in\n", "out\n"]
     holder.send_signal(signal.SIGSTOP)
     Fence(tmp_path).claim(6)
     holder.send_signal(signal.SIGCONT)
