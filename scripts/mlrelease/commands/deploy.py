@@ -194,5 +194,5 @@ def _next(site: Site, result: PassResult) -> str:
             return f"mlrelease deploy {environment}"
     for change in result.plan.changes:
         if change.blocked:
-            return way_out(environment, change.service, change.blocked_by)
+            return way_out(environment, change)
     return f"mlrelease status {environment}"

@@ -69,7 +69,7 @@ def _rows(event: Event | UnknownEvent, finished: set[str]) -> list[tuple[str, ..
                     label(receipt.before),
                     label(receipt.after),
                     f"{sum(step.seconds for step in receipt.steps):.2f}" if receipt.steps else "",
-                    event.actor,
+                    _name(event.actor),
                     event.revision[:9],
                     receipt.reason,
                 )
@@ -79,11 +79,18 @@ def _rows(event: Event | UnknownEvent, finished: set[str]) -> list[tuple[str, ..
             if event.id in finished:
                 return []
             why = f"by {event.owner}, until {iso(event.expires_at)}"
-            return [(when, name, "unfinished", "", "", "", event.actor, event.revision[:9], why) for name in event.services]
+            return [
+                (when, name, "unfinished", "", "", "", _name(event.actor), event.revision[:9], why) for name in event.services
+            ]
         case Held() | Unheld():
-            return [(when, event.service, event.KIND, "", "", "", event.actor, "", event.reason)]
+            return [(when, event.service, event.KIND, "", "", "", _name(event.actor), "", event.reason)]
         case Rejected() | Unrejected():
             names = ", ".join(key for key, _ in event.components)
-            return [(when, event.service, event.KIND, "", names, "", event.actor, "", event.reason)]
+            return [(when, event.service, event.KIND, "", names, "", _name(event.actor), "", event.reason)]
         case UnknownEvent():
-            return [(when, "", event.kind, "", "", "", event.actor, "", "written by a newer version")]
+            return [(when, "", event.kind, "", "", "", _name(event.actor), "", "written by a newer version")]
+
+
+def _name(actor: str) -> str:
+    """The person without the address: that stands in the ledger, and in `--output json`."""
+    return actor.partition(" <")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.passes import blocked_code, look, worst
 from mlrelease.delivery.source import Desired
-from mlrelease.model.change import Plan
+from mlrelease.model.change import Change, Plan
 from mlrelease.render.plan import plan_report
 from mlrelease.render.report import Report
 
@@ -34,7 +34,7 @@ def plan(workspace: Workspace, environment: str, *, exit_code: bool, offline: bo
 def _next(found: Plan, workspace: Workspace) -> str:
     blocked = [change for change in found.changes if change.blocked]
     if blocked and not found.acting:
-        return way_out(found.environment, blocked[0].service, blocked[0].blocked_by)
+        return way_out(found.environment, blocked[0])
     if not found.acting:
         return f"mlrelease status {found.environment}"
     if workspace.branch.remote and _unpushed(workspace):
@@ -48,8 +48,9 @@ def _unpushed(workspace: Workspace) -> bool:
     return head is not None and head != tip
 
 
-def way_out(environment: str, service: str, blocked_by: str) -> str:
+def way_out(environment: str, change: Change) -> str:
     """The command that helps where a Change is blocked."""
+    service, blocked_by = change.service, change.blocked_by
     if blocked_by == "rejected":
         return f"mlrelease rollback {environment} --service {service} --last-good"
     if blocked_by in ("findings", "undeclared"):
@@ -59,5 +60,6 @@ def way_out(environment: str, service: str, blocked_by: str) -> str:
     if blocked_by.endswith(":errored"):
         return f"mlrelease plan {environment}"
     if blocked_by.startswith("gate:"):
-        return f"mlrelease bump {environment} MODEL --to VERSION"
+        shut = next(result for result in change.gate_results if not result.opens)
+        return f"mlrelease bump {environment} {shut.component.removeprefix('model:')} --to VERSION"
     return f"mlrelease history {environment} --service {service}"

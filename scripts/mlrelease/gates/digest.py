@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlrelease.gates.interface import Evidence, Subject, stands_in_cache, word
+from mlrelease.model.bundle import Digest
 from mlrelease.model.gate import GateResult, GateStatus, SkipReason
 
 ID = "digest"
@@ -31,7 +32,8 @@ def evaluate(options: Mapping[str, Any], subject: Subject, evidence: Evidence) -
             ID,
             subject,
             GateStatus.FAILED,
-            f"the artifacts were changed after the pin was written: expected {pin.digest}, found {evidence.found_digest}",
+            f"the artifacts were changed after the pin was written: expected {_short(pin.digest)}, "
+            f"found {_short(evidence.found_digest)}",
             expected=pin.digest,
             found=evidence.found_digest,
             source=source,
@@ -42,3 +44,8 @@ def evaluate(options: Mapping[str, Any], subject: Subject, evidence: Evidence) -
         return word(ID, subject, GateStatus.FAILED, f"{pin.name} version {pin.version} does not exist: there are no artifacts")
     reason = "files are read for changed pins only"
     return word(ID, subject, GateStatus.SKIPPED, reason, skip_reason=SkipReason.NOT_APPLICABLE)
+
+
+def _short(digest: Digest) -> str:
+    """Enough to tell digests apart in a sentence; the evidence has them whole."""
+    return f"{digest[:19]}…"
