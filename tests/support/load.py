@@ -30,9 +30,10 @@ class Load:
     """The running load: `summary()` is complete only after the block."""
 
     out: Path
+    kept: str | None = None
 
     def lines(self) -> list[str]:
-        text = self.out.read_text() if self.out.exists() else ""
+        text = self.kept if self.kept is not None else self.out.read_text() if self.out.exists() else ""
         return text[: text.rfind("\n") + 1].splitlines(keepends=True)
 
     def newest_version(self) -> str:
@@ -56,12 +57,10 @@ def running_load(url: str, *, rate: float, payload: object = ROWS) -> Iterator[L
                 "--rate", str(rate), "--out", str(out),
             ]
         )  # fmt: skip
-        kept = Path(tempfile.mkstemp(prefix="load", suffix=".jsonl")[1])
         load = Load(out)
         try:
             yield load
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
-            kept.write_text(out.read_text() if out.exists() else "")
-            load.out = kept
+            load.kept = out.read_text() if out.exists() else ""
