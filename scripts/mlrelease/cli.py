@@ -88,6 +88,12 @@ Interval = Annotated[float, typer.Option(help="Seconds between looks at git.", m
 LockTimeout = Annotated[
     float, typer.Option("--lock-timeout", help="Seconds to wait for another pass to end.", min=0, callback=_finite)
 ]
+Reason = Annotated[str, typer.Option("--reason", help="Why: it stands in the ledger.")]
+OneService = Annotated[str, typer.Option("--service", "-s", help="The service (default: the whole environment).")]
+Model = Annotated[str, typer.Argument(metavar="[MODEL]", help="The registered model.")]
+Version = Annotated[str, typer.Argument(metavar="[VERSION]", help="Its version.")]
+Image = Annotated[str, typer.Option("--image", help="The image (repository:tag) instead of a model's version.")]
+OfService = Annotated[str, typer.Option("--service", "-s", help="The service, where several have it.")]
 
 
 @app.command()
@@ -228,6 +234,66 @@ def rollback(
         raise typer.BadParameter("say one of --to and --last-good", param_hint="--to")
     options = RollbackOptions(service=service, model=model, to=to, now=now, push=push)
     _with_workspace(lambda workspace: run(workspace, environment, options))
+
+
+@app.command()
+def hold(
+    environment: Env,
+    reason: Reason,
+    service: OneService = "",
+    hours: Annotated[float, typer.Option("--hours", help="So long (default: until lifted).", min=0)] = 0.0,
+) -> None:
+    """Let nothing move forward; rollbacks and repairs pass."""
+
+    def run(workspace: Workspace) -> Report:
+        from mlrelease.commands.words import hold as verb  # noqa: PLC0415
+
+        until = workspace.now() + hours * 3600 if hours else 0.0
+        return verb(workspace, environment, service=service, reason=reason, until=until)
+
+    _with_workspace(run)
+
+
+@app.command()
+def unhold(environment: Env, reason: Reason, service: OneService = "") -> None:
+    """Lift a hold."""
+
+    def run(workspace: Workspace) -> Report:
+        from mlrelease.commands.words import unhold as verb  # noqa: PLC0415
+
+        return verb(workspace, environment, service=service, reason=reason)
+
+    _with_workspace(run)
+
+
+@app.command()
+def reject(
+    environment: Env, reason: Reason, model: Model = "", version: Version = "", image: Image = "", service: OfService = ""
+) -> None:
+    """Say that a version or an image may not move forward here."""
+
+    def run(workspace: Workspace) -> Report:
+        from mlrelease.commands.words import Named  # noqa: PLC0415
+        from mlrelease.commands.words import reject as verb  # noqa: PLC0415
+
+        return verb(workspace, environment, Named(service, model, version, image), reason=reason)
+
+    _with_workspace(run)
+
+
+@app.command()
+def unreject(
+    environment: Env, reason: Reason, model: Model = "", version: Version = "", image: Image = "", service: OfService = ""
+) -> None:
+    """Lift the rejection of a version or an image."""
+
+    def run(workspace: Workspace) -> Report:
+        from mlrelease.commands.words import Named  # noqa: PLC0415
+        from mlrelease.commands.words import unreject as verb  # noqa: PLC0415
+
+        return verb(workspace, environment, Named(service, model, version, image), reason=reason)
+
+    _with_workspace(run)
 
 
 @app.command()
@@ -379,7 +445,7 @@ def _failed(error: Error, code: int, *, origin: BaseException | None = None) -> 
         message, hint = one_line(error.message), one_line(error.hint)
         emit(Report(verdict=message, data={"error": message, "hint": hint}, exit_code=code), output="json")
     say_error(error)
-    if _globals.verbose:
+    if _globals.verbose or any(word in ("-v", "-vv", "--verbose") for word in sys.argv[1:]):
         traceback.print_exception(origin or error)
     return code
 

@@ -74,6 +74,34 @@ def test_the_receipt_of_a_rollback_proves_it(estate):
     estate.forgive()
 
 
+def test_a_rejection_and_a_hold_are_a_persons_word(estate):
+    """What was rolled back is blocked until somebody lifts it; a hold stops forward moves and lets rollbacks pass."""
+    estate.pin("2")
+    estate.cli("deploy", "production", cwd=estate.host)
+    estate.cli("rollback", "production", "--to", "1", "--now")
+    refused = estate.cli("bump", "production", "wine", "--to", "2", expect=5)
+    assert "mlrelease unreject production wine 2" in refused.stdout
+    estate.cli("unreject", "production", "wine", "2", expect=2)  # a reason is required
+    estate.cli("unreject", "production", "wine", "2", "--reason", "the data was wrong, not the model")
+    estate.cli("hold", "production", "--reason", "quarter end")
+    estate.cli("bump", "production", "wine", "--to", "2", "--push")
+    held = estate.json("deploy", "production", expect=5)
+    assert held["changes"]["wine"]["blocked_by"] == "hold"
+    assert estate.live() == "1"
+    estate.cli("unhold", "production", "--reason", "over")
+    estate.cli("deploy", "production")
+    estate.cli("hold", "production", "--service", "wine", "--reason", "quarter end", "--hours", "1")
+    estate.cli("rollback", "production", "--to", "1", "--now")
+    assert estate.live() == "1"
+    estate.cli("unhold", "production", "--service", "wine", "--reason", "over")
+    estate.cli("unhold", "production", "--reason", "nothing is held", expect=1)
+    estate.cli("unreject", "production", "wine", "2", "--reason", "next test")
+    estate.cli("unreject", "production", "wine", "2", "--reason", "not rejected any more", expect=1)
+    estate.cli("reject", "production", "wine", "2", "--reason", "biased")
+    assert "biased" in estate.cli("bump", "production", "wine", "--to", "2", expect=5).stdout
+    estate.cli("unreject", "production", "wine", "2", "--reason", "next test")
+
+
 def test_rollback_now_commits_and_proves(estate):
     """`rollback --now` is one command: a forward commit, applied and proved, with the seconds; the clone follows."""
     estate.pin("2")

@@ -53,7 +53,9 @@ def bump(workspace: Workspace, environment: str, model: str, options: BumpOption
     ledger = workspace.ledger()
     refused = _refused(ledger, env, service.name, pin)
     if refused:
-        return _report(env, spec.pin, pin, refused, f"mlrelease history {environment} --service {service.name}", {}, code=5)
+        return _report(
+            env, spec.pin, pin, refused, f'mlrelease unreject {environment} {model} {version} --reason "…"', {}, code=5
+        )
     notes = _golden(ledger, pin, path)
     files = dict(workspace.git.worktree(ENVIRONMENTS))
     changed = edited_pin(files, spec, pin)

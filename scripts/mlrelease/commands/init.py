@@ -97,7 +97,10 @@ def _undone(root: Path) -> Iterator[None]:
             shutil.rmtree(root, ignore_errors=True)
         else:
             for path in [path for path in root.iterdir() if path.name not in there]:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
         raise
 
 

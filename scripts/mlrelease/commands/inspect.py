@@ -128,7 +128,8 @@ def _parsed(data: str) -> Any:
         if data == "-":
             where, data = "standard input", sys.stdin.read()
         elif data.startswith("@"):
-            where, data = data[1:], Path(data[1:]).read_text(encoding="utf-8")
+            where = data[1:]
+            data = Path(where).read_text(encoding="utf-8")
         return json.loads(data)
     except OSError as error:
         raise UsageError(

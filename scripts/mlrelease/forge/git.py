@@ -22,6 +22,9 @@ from mlrelease.model.spec import SourceFile
 DURABLE = ("-c", "core.fsync=committed,loose-object,reference")
 """Flags for a command whose writes must survive a power cut (git-config(1), core.fsync; older gits ignore it)."""
 
+FETCH_TRIES = 5
+"""So often a fetch is tried while others in the same clone move the ref that it moves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Commit:
@@ -286,7 +289,11 @@ class Git:
 
     def fetch(self, remote: str, *refspecs: str) -> None:
         """Fetches from the remote. Raises `UnavailableError` when it cannot be reached."""
-        done = self.call("fetch", "--quiet", "--", remote, *refspecs, remote=remote)
+        for _ in range(FETCH_TRIES):
+            done = self.call("fetch", "--quiet", "--", remote, *refspecs, remote=remote)
+            # Another fetch in this clone moved the same ref meanwhile: the remote did answer, and the next look agrees.
+            if done.code == 0 or "cannot lock ref" not in done.messages:
+                break
         if done.code:
             raise self._failure(done, f"fetch from {remote}", remote=remote)
 

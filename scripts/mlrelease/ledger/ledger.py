@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mlrelease.deadlines import DEADLINES_S
-from mlrelease.errors import Error, UnavailableError
+from mlrelease.errors import Error, UnavailableError, UsageError
 from mlrelease.forge.command import PushRefusedError
 from mlrelease.forge.git import Git
 from mlrelease.ledger.chain import Link, breaks, grown, link, stored
@@ -385,4 +385,4 @@ def _blob_path(kind: str, digest: str) -> str:
 def _check_folder(name: str) -> None:
     """A name that becomes a path must be one plain folder name."""
     if not _FOLDER.fullmatch(name):
-        raise Error(f"{name!r} cannot be a name in the ledger", hint="letters, digits, dots, dashes and underscores")
+        raise UsageError(f"{name!r} cannot be a name in the ledger", hint="letters, digits, dots, dashes and underscores")

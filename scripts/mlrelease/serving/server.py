@@ -72,6 +72,8 @@ def _listening(listen: str) -> Iterator[socket.socket]:
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(path.stat(), own):  # a later instance may have bound the same path by now
                         path.unlink()
+    except (ValueError, OverflowError) as e:
+        raise Error(f"cannot listen on {listen}: it is not host:port", hint="for example 127.0.0.1:8000, or unix:/path") from e
     except OSError as e:
         hint = "another process listens there, or this user may not; choose another address"
         raise Error(f"cannot listen on {listen}: {e.strerror or e}", hint=hint) from e
