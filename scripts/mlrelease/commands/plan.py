@@ -23,6 +23,8 @@ def plan(workspace: Workspace, environment: str, *, exit_code: bool, offline: bo
     notes = []
     if not here:
         notes.append(f"{env.name} does not run on this host (no {site.state_dir}): what runs was not looked at")
+    if found.acting and "image" not in site.target.exercises:
+        notes.append(f"this target exercises {', '.join(site.target.exercises)}: the image is pinned and recorded, not run")
     if workspace.git.dirty_paths("environments"):
         notes.append("this is the plan of the work tree, which has changes that are not committed")
     codes = {blocked_code(change) for change in found.changes}
