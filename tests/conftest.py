@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A shell that starts a job in the background has it ignore SIGINT, and children inherit that: a test that sends one would
+# find nobody listening.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SCRUBBED = ("CI", "NO_COLOR", "FORCE_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "INVOCATION_ID")
 

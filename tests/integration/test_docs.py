@@ -81,9 +81,39 @@ def test_the_operating_page_runs_as_written(estate):
     assert not (estate.state / "instances").exists() or not list((estate.state / "instances").iterdir())
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("docs")
+@pytest.mark.timeout(600)
+def test_the_page_of_verbs_runs_as_written(estate):
+    """From version 1 deployed, each command ends with the exit code that the page names."""
+    estate.git("pull", "--quiet")
+    estate.forgive()
+    estate.pin("1")
+    estate.cli("deploy", "production")
+    for command, expected in commands(ROOT / "docs" / "cli.md"):
+        run(estate, command, expected)
+
+
+def test_the_page_of_verbs_has_every_verb_and_every_option():
+    """A verb or an option that is added, renamed or removed shows here."""
+    import typer
+    from mlrelease.cli import app
+
+    sections = re.split(r"^## (.+)$", (ROOT / "docs" / "cli.md").read_text(), flags=re.MULTILINE)[1:]
+    documented = {
+        verb: set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+        for verb, text in zip(sections[::2], sections[1::2], strict=True)
+    }
+    built = {
+        verb: {o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")} - {"--help"}
+        for verb, command in typer.main.get_command(app).commands.items()
+    }
+    assert documented == built
+
+
 def test_no_page_has_commands_that_nobody_runs():
     """Console blocks stand only in pages that a test above runs."""
-    assert [page.name for page in PAGES if commands(page)] == ["README.md", "operating.md"]
+    assert [page.name for page in PAGES if commands(page)] == ["README.md", "cli.md", "operating.md"]
 
 
 def test_the_quoted_plan_is_the_golden_one():

@@ -58,6 +58,16 @@ def test_three_deploys_and_three_rollbacks_lose_no_request(estate):
     assert [span.version for span in summary.spans] == ["1", "2", "1", "2", "1", "2", "1"]
 
 
+def test_the_ledger_keeps_goldens_and_manifests_by_digest(estate):
+    """What `bump` learned of a version is stored once: its golden predictions, and every file with its digest."""
+    ledger = estate.site().ledger
+    for pin in estate.pins.values():
+        golden, manifest = ledger.golden(pin.digest), ledger.manifest(pin.digest)
+        assert len(golden["predictions"]) == 32, "forty rows of example are cut to thirty-two"
+        assert manifest["digest"] == pin.digest
+        assert "MLmodel" in [path for path, _, _ in manifest["files"]]
+
+
 def test_the_receipt_of_a_rollback_proves_it(estate):
     """A revert is recorded as a rollback with identity, golden and proof probes passed, and what it left is rejected."""
     commit = estate.pin("2")

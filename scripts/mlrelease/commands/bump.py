@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from mlrelease.history.fold import fold
 from mlrelease.ledger.ledger import Ledger
 from mlrelease.model.bundle import ModelPin, model_key
 from mlrelease.model.spec import EnvironmentSpec
+from mlrelease.registries.digest import manifest, manifest_json
 from mlrelease.registries.interface import VersionFacts
 from mlrelease.render.report import Report
 
@@ -84,12 +86,16 @@ def _golden(ledger: Ledger, pin: ModelPin, path: Path) -> dict[str, str]:
         golden = compute_golden(path)
     except Error as error:
         raise Error(f"{pin.name} {pin.version} does not load and predict: {error.message}", hint=error.hint) from error
-    if golden is None:
-        return {"golden": "the version has no input example: golden probes will be skipped (log_model(input_example=…))"}
     try:
-        ledger.put_golden(pin.digest, golden)
+        # What the digest stands for, file by file, is kept once: the registry may lose it.
+        files = json.loads(manifest_json(manifest(path)))
+        ledger.put_manifest(pin.digest, {"schema": 1, "digest": pin.digest, "files": files})
+        if golden is not None:
+            ledger.put_golden(pin.digest, golden)
     except Error as error:
         return {"golden": f"golden predictions could not be stored ({error.message}): the host will compute them"}
+    if golden is None:
+        return {"golden": "the version has no input example: golden probes will be skipped (log_model(input_example=…))"}
     return {"golden": f"golden predictions of {_rows(golden['predictions'])} rows stored in the ledger"}
 
 

@@ -20,7 +20,7 @@ ENVIRONMENT = "environments/production/environment.yaml"
 README = """\
 # What runs, in git
 
-The files below `environments/` say which model version and which image run where. [mlrelease](docs: `mlrelease --help`)
+The files below `environments/` say which model version and which image run where. mlrelease (`mlrelease --help`)
 makes it so, proves it, and keeps the proof on the branch `mlrelease/ledger`.
 
     mlrelease validate                          # every pin, against MLflow and its gates

@@ -197,7 +197,9 @@ def _tidy(rollout: Rollout) -> None:
 
 
 def _retire(rollout: Rollout, instances: Sequence[Instance]) -> str:
-    """Other bundles that served are kept warm; same-bundle instances that no longer fit, leftovers and strays are stopped."""
+    """Other bundles that served are kept warm; the rest is stopped: same-bundle instances that no longer fit,
+    leftovers, strays, and warm ones without a supervisor, which no later rollout could take over.
+    """
     bundle, site = _bundle(rollout), rollout.site
     warm = []
     stopped = 0
@@ -205,7 +207,7 @@ def _retire(rollout: Rollout, instances: Sequence[Instance]) -> str:
         was_serving = rollout.change.before is not None and instance.bundle == rollout.change.before.id != bundle.id
         if was_serving and instance.supervised and instance.ready and site.environment.keep_warm_s > 0:
             warm.append(instance.id)
-        elif instance.role is not Role.WARM or instance.bundle == bundle.id:
+        elif instance.role is not Role.WARM or instance.bundle == bundle.id or not instance.supervised:
             rollout.target.stop(instance.id, drain_s=DEADLINES_S["instance.drain"])
             stopped += 1
     if warm:
