@@ -82,7 +82,7 @@ def look(
     if view.broken:
         raise Error(
             f"the ledger of {site.environment.name} does not hold together: {view.broken}",
-            hint="push the true branch back, then here: git update-ref -d refs/mlrelease/remote/ledger",
+            hint="push the true branch back from a backup, then here: git update-ref -d refs/mlrelease/remote/ledger",
         )
     history = fold(site.environment.name, view.events)
     observation = site.target.observe() if observe else None
