@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from mlrelease.model.bundle import Digest, ModelPin, model_key
@@ -12,23 +13,125 @@ from mlrelease.model.gate import GateResult, GateStatus, SkipReason
 from mlrelease.registries.interface import VersionFacts
 
 
+class Origin(StrEnum):
+    """Where a baseline comes from (DESIGN §2): the ledger first, else the files at the merge base, else there is none."""
+
+    RECORDED = "recorded"
+    MERGE_BASE = "merge base"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The component that is judged: a model's pin in a service, and the direction in which it moves."""
+    """The component that is judged: a model's pin in a service, and the direction in which it moves.
+
+    `direction` is NONE where the model stays and only the image under it moves; `image` is the one it will run under.
+    `baseline` is the pin it is compared with. `now` counts seconds since 1970. `may_load`: whether a model may be
+    loaded in this place (False in a PR check).
+    """
 
     environment: str
     service: str
     pin: ModelPin
     direction: Direction = Direction.FORWARD
+    image: str = ""
+    baseline: ModelPin | None = None
+    baseline_origin: Origin = Origin.NONE
+    now: float = 0.0
+    may_load: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column or tensor of a signature: MLflow's type name (`double`, `long`, `tensor(float32, [-1, 4])` …)."""
+
+    name: str
+    type: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a version's `MLmodel` declares it takes and gives; None for a part that it does not declare."""
+
+    inputs: tuple[Column, ...] | None
+    outputs: tuple[Column, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Numbers of one version by name, as the registry has them (NaN and infinities included), or why they are not here.
+
+    `source` says whose they are: `model` (logged on the version's own logged model) or `run` (the run's).
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    source: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedFile:
+    """One file that would be unpickled or executed: its path, format, and every global it names as `module.name`.
+
+    `problem` is set where the scanner could not read it to its end.
+    """
+
+    path: str
+    format: str
+    globals: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """What loading a version's files would run, found without loading any. `files` holds only those that can run code."""
+
+    files: tuple[ScannedFile, ...]
+    scanner: str
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeReport:
+    """How a version did in an isolated process: loaded, and predicted its own example.
+
+    `error` is why it did not (empty: it did); `errored` tells a broken place from a broken model. `isolation` names
+    what the process was kept from.
+    """
+
+    rows: int = 0
+    seconds_to_load: float = 0.0
+    seconds_to_predict: float = 0.0
+    finite: bool = True
+    example: bool = True
+    error: str = ""
+    errored: bool = False
+    isolation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What the ledger of the source environment knows of this model digest, under this image digest.
+
+    `verified_at`: when the pair was first verified there (0: never). `exercised`: what ran when it was.
+    `not_before`: the moment at which the soak is served (0: no soak asked for). `error`: the ledger could not be read.
+    """
+
+    environment: str
+    verified_at: float = 0.0
+    exercised: tuple[str, ...] = ()
+    not_before: float = 0.0
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was found out about a pin; gathered by `registries/evidence.py`, judged by gates.
+    """What was found out about a pin; gathered by leaves, judged by gates. None: nobody looked.
 
     `asked`: the registry answered, so that `facts is None` means that the version does not exist. `error`: it could
-    not be asked, and why. `found_digest`: of the bytes that would be loaded. `digest_error`: those could not be read.
-    `cached`: the host's own cache holds the pin's digest, hashed now.
+    not be asked, and why. `found_digest`: of the bytes that would be loaded. `digest_error`: those could not be read,
+    nor what else stands in the files. `cached`: the host's own cache holds the pin's digest, hashed now. `baseline_*`
+    belong to the subject's baseline. `rejection`: why it may not move forward here (empty: it may).
     """
 
     facts: VersionFacts | None = None
@@ -37,6 +140,15 @@ class Evidence:
     found_digest: Digest | None = None
     digest_error: str = ""
     cached: bool = False
+    metrics: Metrics | None = None
+    baseline_metrics: Metrics | None = None
+    signature: Signature | None = None
+    baseline_signature: Signature | None = None
+    baseline_error: str = ""
+    scan: ScanReport | None = None
+    smoke: SmokeReport | None = None
+    promotion: Promotion | None = None
+    rejection: str = ""
 
 
 class Gate(Protocol):

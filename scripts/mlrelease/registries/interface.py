@@ -48,6 +48,10 @@ class ModelRegistry(Protocol):
         """All versions of a registered model, newest first; empty when there is none of that name."""
         ...
 
+    def metrics(self, facts: VersionFacts) -> tuple[Mapping[str, float], str]:
+        """The version's own metrics and `model`, or its run's and `run`; empty and `""` when it has neither."""
+        ...
+
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
         """Every file below the version's artifact root. Raises `Error` when the artifact root does not exist."""
         ...
