@@ -1,0 +1,1 @@
+"""The command line in words: the verbs with their arguments, and what becomes of an error."""

@@ -1,0 +1,35 @@
+"""Verbs about the files of a repository: `init`, `validate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlrelease.parsing.app import app, emitted, given, with_workspace
+
+
+@app.command()
+def init(
+    directory: Annotated[str, typer.Argument(metavar="DIR", help="The folder of the new repository.")],
+    remote: Annotated[str, typer.Option(help="A git remote to push to.")] = "",
+    tracking_uri: Annotated[str, typer.Option(help="The MLflow server, e.g. ${MLFLOW_TRACKING_URI}.")] = "",
+    listen: Annotated[str, typer.Option(help="host:port of the environment's proxy.")] = "",
+    state_dir: Annotated[str, typer.Option(help="Where the environment keeps its state on the host.")] = "",
+) -> None:
+    """Make a repository with a working example environment."""
+    from mlrelease.commands.init import InitOptions  # noqa: PLC0415
+    from mlrelease.commands.init import init as run  # noqa: PLC0415
+
+    options = InitOptions(
+        branch=given.branch or "main", remote=remote, tracking_uri=tracking_uri, listen=listen, state_dir=state_dir
+    )
+    emitted(lambda: run(directory, options))
+
+
+@app.command()
+def validate(offline: Annotated[bool, typer.Option("--offline", help="Files only: ask nobody.")] = False) -> None:
+    """Report every finding in the files, and every pin's gates. Loads no model."""
+    from mlrelease.commands.validate import validate as run  # noqa: PLC0415
+
+    with_workspace(lambda workspace: run(workspace, offline=offline))
