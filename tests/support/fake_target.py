@@ -14,7 +14,9 @@ from mlrelease.targets.interface import Fenced
 
 @dataclass
 class FakeTarget:
-    """`predict(bundle id, model name)` gives the predictions; faults: `never_ready`, `die_loading`, `lie`, `break_route`."""
+    """`predict(bundle id, model name)` gives the predictions; faults: `die_loading`, `lie` (by bundle), `liars` (by
+    instance), `break_route`, `not_yet` (so many refusals through the proxy), `every_other` (a bundle that refuses now and then).
+    """
 
     exercises: tuple[str, ...] = ("model",)
     instances: dict[str, Instance] = field(default_factory=dict)
@@ -26,15 +28,20 @@ class FakeTarget:
     highest: int = 0
     die_loading: set[str] = field(default_factory=set)
     lie: set[str] = field(default_factory=set)
+    liars: set[str] = field(default_factory=set)
     wrong_through_proxy: set[str] = field(default_factory=set)
     break_route: set[str] = field(default_factory=set)
+    not_yet: int = 0
+    every_other: str = ""
     break_start: str = ""
     predictions: Mapping[str, object] = field(default_factory=dict)
     calls: list[tuple[str, ...]] = field(default_factory=list)
     counter: int = 0
+    asked: int = 0
 
-    def observe(self) -> Observation:
-        return Observation(tuple(self.instances.values()), dict(self.routes), self.problems)
+    def observe(self, service: str = "") -> Observation:
+        instances = tuple(i for i in self.instances.values() if service in ("", i.service))
+        return Observation(instances, dict(self.routes), self.problems)
 
     def prepare(self, fence: int) -> None:
         if fence < self.highest:
@@ -49,7 +56,9 @@ class FakeTarget:
             raise Error(self.break_start)
         bundle, key = launch.bundle, self._launch_key(launch)
         fitting = [
-            i for i in self.instances.values() if i.bundle == bundle.id and i.launch == key and i.supervised and not i.failure
+            i
+            for i in self.instances.values()
+            if i.bundle == bundle.id and i.launch == key and i.supervised and not i.failure and not self._has_turned(i)
         ]
         while len(fitting) < launch.replicas:
             self.counter += 1
@@ -115,7 +124,11 @@ class FakeTarget:
         if not names:
             raise ConnectionRefusedError("nothing answers")
         instance = self.instances[names[0]]
-        if instance.bundle in self.wrong_through_proxy:
+        if self.not_yet:
+            self.not_yet -= 1
+            return Answer(503, {}, b"")
+        self.asked += 1
+        if instance.bundle in self.wrong_through_proxy or (instance.bundle == self.every_other and self.asked % 2):
             return Answer(503, {}, b"")
         return self._answer(instance, path)
 
@@ -126,6 +139,17 @@ class FakeTarget:
         self.instances.clear()
         self.routes.clear()
         self.routed.clear()
+
+    def become(self, instance: str, bundle: str | None) -> None:
+        """From now on the instance answers as that bundle; None: it does not say who it is."""
+        was = self.instances[instance]
+        identity = replace(was.identity, bundle=bundle) if bundle is not None else None
+        self.instances[instance] = replace(was, identity=identity)
+
+    def _has_turned(self, instance: Instance) -> bool:
+        if instance.identity is None:
+            return instance.role is Role.ACTIVE
+        return instance.identity.bundle != instance.bundle
 
     def _guard(self) -> None:
         if self.fence < self.highest:
@@ -138,12 +162,14 @@ class FakeTarget:
     def _identity(self, name: str, launch: Launch) -> Identity:
         bundle = launch.bundle
         models = tuple((a.name, a.version, str(a.digest)) for a in launch.artifacts)
-        said = "000000000000" if bundle.id in self.lie else bundle.id
+        said = "000000000000" if bundle.id in self.lie or name in self.liars else bundle.id
         return Identity(bundle.service, said, bundle.image.reference, name, "fake", "2026-01-01T00:00:00Z", models)
 
     def _answer(self, instance: Instance, path: str) -> Answer:
         if path == "/identity":
             identity = instance.identity
+            if identity is None:
+                return Answer(503, {}, b"")
             body = {
                 "service": identity.service,
                 "bundle": identity.bundle,

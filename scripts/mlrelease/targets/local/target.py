@@ -13,8 +13,9 @@ from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error
 from mlrelease.ledger.fence import Fence
 from mlrelease.log import get
-from mlrelease.model.bundle import BundleId
+from mlrelease.model.bundle import Bundle, BundleId
 from mlrelease.model.live import Answer, Instance, Launch, Observation
+from mlrelease.plan.drift import identity_mismatch
 from mlrelease.serving.uds import ask
 from mlrelease.targets.local import orphans, port
 from mlrelease.targets.local.client import ask_listener
@@ -64,9 +65,9 @@ class LocalTarget:
         self._fence = Fence(self._layout.root)
         self._number: int | None = None
 
-    def observe(self) -> Observation:
-        """What runs now; an environment that was never deployed here has nothing, and no problems."""
-        return look(self._layout, self._supervisor, self._proxy, self._server)
+    def observe(self, service: str = "") -> Observation:
+        """What runs now, of one service or of all; an environment that was never deployed here has nothing, and no problems."""
+        return look(self._layout, self._supervisor, self._proxy, self._server, service=service)
 
     def prepare(self, fence: int) -> None:
         """Claims the target, then: folders → supervisord → Envoy with the recorded routes → orphaned proxies ended."""
@@ -91,10 +92,13 @@ class LocalTarget:
             table = self._proxy.table()
             records = read_records(self._layout)
             same = [r for r in records.values() if (r.service, r.bundle) == (launch.bundle.service, launch.bundle.id)]
+            same = [r for r in same if r.launch == wanted]
+            words = {record.id: listen_to(record.socket) for record in same if ground.supervises(record)}
             fitting = []
-            for record in (r for r in same if r.launch == wanted):
+            for record in same:
                 if ground.supervises(record) and not ground.failure(record):
-                    fitting.append(record)
+                    if not _has_turned(record, words[record.id], launch.bundle):
+                        fitting.append(record)
                 elif not ground.pid(record) and not _sockets(table, [record.id]):
                     # Ended by itself, or written by a pass that was killed before it could start it.
                     self._instances.bury(record, ground)
@@ -106,7 +110,6 @@ class LocalTarget:
         for record in new:
             log.info("instance started", service=record.service, bundle=record.bundle, instance=record.id, pid=record.pid)
         ground = survey(self._layout, self._supervisor, self._server)
-        words = {record.id: listen_to(record.socket) for record in fitting}
         return tuple(instance(self._layout, r, ground, table, words.get(r.id, Word())) for r in (*fitting, *new))
 
     def route(
@@ -307,6 +310,13 @@ def _sockets(table: Table, ids: Iterable[str]) -> list[str]:
         for id_, socket in members.items()
         if id_ in wanted
     ]
+
+
+def _has_turned(record: Record, word: Word, bundle: Bundle) -> bool:
+    """Whether it is no longer what it was started as: another by its own word, or silent although it has served before."""
+    if word.identity is None:
+        return record.served
+    return bool(identity_mismatch(word.identity, bundle))
 
 
 def _members(
