@@ -15,14 +15,18 @@ from mlrelease.registries.interface import FileFacts, VersionFacts
 
 @dataclass
 class FakeRegistry:
-    """`down` makes every read fail; `broken` names versions whose description fails with any other error."""
+    """`down` makes every read fail; `broken` names versions whose description fails with any other error.
+
+    `numbers` holds the metrics of a version and whose they are; `described` has one entry a call.
+    """
 
     where: str = "http://fake"
     down: bool = False
     broken: set[tuple[str, str]] = field(default_factory=set)
     contents: dict[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
     facts: dict[tuple[str, str], VersionFacts] = field(default_factory=dict)
-    described: list[tuple[str, str]] = field(default_factory=list)
+    numbers: dict[tuple[str, str], tuple[Mapping[str, float], str]] = field(default_factory=dict)
+    described: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     downloaded: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -33,19 +37,37 @@ class FakeRegistry:
         self.facts[name, version] = facts
         return facts
 
+    def delete(self, name: str, version: str) -> None:
+        """Takes a registered version away, files and all."""
+        del self.facts[name, version], self.contents[name, version]
+
     def describe(self, versions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], VersionFacts | None]:
         keys = list(versions)
         with self.lock:
-            self.described += keys
+            self.described.append(tuple(keys))
         self._check()
         if self.broken & set(keys):
             raise Error("access to this model is denied")
-        return {key: self.facts.get(key) for key in keys}
+        return {key: self.facts.get(key) for key in sorted(set(keys))}
 
     def versions(self, name: str) -> tuple[VersionFacts, ...]:
         self._check()
         found = [facts for (of, _), facts in self.facts.items() if of == name]
         return tuple(sorted(found, key=lambda f: int(f.version), reverse=True))
+
+    def models(self) -> tuple[str, ...]:
+        self._check()
+        return tuple(sorted({name for name, _ in self.facts}))
+
+    def alias(self, name: str, alias: str) -> VersionFacts | None:
+        self._check()
+        if any(name == of for of, _ in self.broken):
+            raise Error("access to this model is denied")
+        return next((facts for (of, _), facts in self.facts.items() if of == name and alias in facts.aliases), None)
+
+    def metrics(self, facts: VersionFacts) -> tuple[Mapping[str, float], str]:
+        self._check()
+        return self.numbers.get((facts.name, facts.version), ({}, ""))
 
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
         self._check()
@@ -61,8 +83,12 @@ class FakeRegistry:
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         self._check()
-        facts = self.facts[name, version]
-        self.facts[name, version] = replace(facts, aliases=(*facts.aliases, alias))
+        if (name, version) not in self.facts:
+            raise Error("there is no such version")
+        for key, facts in self.facts.items():
+            if key[0] == name:
+                others = tuple(other for other in facts.aliases if other != alias)
+                self.facts[key] = replace(facts, aliases=(*others, alias) if key[1] == version else others)
 
     def _check(self) -> None:
         if self.down:

@@ -14,8 +14,9 @@ from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
 from mlrelease.errors import Error, UsageError
 from mlrelease.history.direction import component_changes, rejection_of
-from mlrelease.history.fold import History, Recorded, fold
+from mlrelease.history.fold import History, Recorded, Rejection, fold
 from mlrelease.model.bundle import Bundle, ModelPin
+from mlrelease.model.event import Unrejected
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec
 from mlrelease.registries.interface import DigestMismatch
 from mlrelease.render.plan import label
@@ -24,13 +25,17 @@ from mlrelease.render.report import Report
 
 @dataclass(frozen=True, slots=True)
 class RollbackOptions:
-    """What to go back to: a version of one model, or (without `to`) the last good bundle of the service."""
+    """What to go back to: a version of one model, or (without `to`) the last good bundle of the service.
+
+    `force` is the reason for which a person's rejection of it is lifted.
+    """
 
     service: str = ""
     model: str = ""
     to: str = ""
     now: bool = False
     push: bool = True
+    force: str = ""
 
 
 def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -> Report:
@@ -48,10 +53,10 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
     target = _target(history, service, options)
     bundle = _bundle(target)
     refused = rejection_of(history, service.name, bundle, component_changes(history, service.name, service.bundle, bundle))
-    if refused and refused.by_person:
+    if refused and refused.by_person and not options.force.strip():
         raise Error(
             f"{label(bundle)} was rejected by {refused.actor}: {refused.reason}",
-            hint=f"choose another: mlrelease history {environment} --service {service.name}",
+            hint=f'choose another: mlrelease history {environment} --service {service.name}; or say why not: --force "…"',
         )
     if bundle == service.bundle:
         return _report(env, service, bundle, "git wants it already", f"mlrelease deploy {environment}")
@@ -66,6 +71,8 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
     check_edit(files, changed, environment, service.name)
     subject = f"Roll back {service.name} in {environment} to {_names(bundle)}"
     body = f"{label(service.bundle)} → {label(bundle)}, verified here at {target.revision[:9]}"
+    if refused and refused.by_person:
+        _lift(workspace, site, refused, options.force)
     sha = _commit(workspace, desired.revision, changed, f"{subject}\n\n{body}\n", push=options.push)
     say(f"committed as {sha[:9]}: {subject}")
     if not options.now:
@@ -153,6 +160,16 @@ def _check_loads(site: Site, pin: ModelPin) -> None:
             ) from error
     say(f"{pin.name} {pin.version}: loading it in an isolated process")
     compute_golden(path)
+
+
+def _lift(workspace: Workspace, site: Site, rejection: Rejection, reason: str) -> None:
+    """Takes a person's rejection back in the ledger, before the commit: the host refuses the move while it stands."""
+    components = tuple(sorted(rejection.components))
+    lifted = Unrejected(
+        workspace.new_id(), site.environment.name, workspace.now(), workspace.actor, reason, rejection.service, components
+    )
+    site.ledger.append([lifted])
+    say(f"lifted the rejection by {rejection.actor} ({rejection.reason}): {reason}")
 
 
 def _commit(workspace: Workspace, base: str, changed: dict[str, bytes], message: str, *, push: bool) -> str:
