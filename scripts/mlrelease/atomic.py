@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -21,7 +22,8 @@ def write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there, or where no folder is: what went wrong first is the news
+            temporary.unlink()
         raise Error(
             f"{path} cannot be written: {error.strerror}",
             hint="free some space, or give this user the folder",

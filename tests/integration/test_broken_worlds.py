@@ -206,7 +206,15 @@ CASES = [
         "a password in a file", password_in_the_file, ("validate", "validate --offline"), 4, "1 finding", "MLFLOW_TRACKING_URI"
     ),
     Case("the variable is not set", variable_is_not_set, ("bump", "serve"), 1, "MLFLOW_TRACKING_URI"),
-    Case("the variable is not set", variable_is_not_set, ("validate", "plan", "deploy"), 1, "production"),
+    Case(
+        "the variable is not set, and that is found",
+        variable_is_not_set,
+        ("validate",),
+        4,
+        "1 finding",
+        "export MLFLOW_TRACKING_URI",
+    ),
+    Case("the variable is not set", variable_is_not_set, ("plan", "deploy"), 1, "production"),
     Case("the variable is not set, files only", variable_is_not_set, ("validate --offline", "history"), 0, ""),
     Case("a model file of zeros and escapes", model_file_is_binary, ("validate", "plan", "status"), 4, ""),
     Case("a link instead of a file", environment_file_is_a_link, ("validate", "plan", "deploy", "status"), 4, ""),
@@ -214,7 +222,7 @@ CASES = [
     Case(
         "a hostile file not committed", hostile_names_unsaved, ("deploy",), 1, r"\x1b[31mevil\nerror: all is well", "git commit"
     ),
-    Case("no MLflow, nothing deployed", nothing, ("validate", "plan"), 1, "0 of 2"),
+    Case("no MLflow, nothing deployed", nothing, ("validate", "plan"), 1, "1 of 3"),
     Case("no MLflow, nothing deployed", deploy_fails, ("deploy",), 1, "create errored", "next: mlrelease deploy production"),
     Case("no MLflow, nothing deployed", nothing, ("bump", "serve"), 1, "MLflow at http://127.0.0.1:9 did not", "tracking_uri"),
     Case("nothing deployed", nothing, ("logs", "predict"), 1, "production does not run on this host", "mlrelease deploy"),

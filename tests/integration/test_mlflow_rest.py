@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import uuid
@@ -57,7 +58,12 @@ def facts_of(registry, name, version="1"):
 
 def judge(registry, cache, pin, *, back=False):
     evidence = gather([(pin, back)], registry=lambda: registry, cache=cache, read_files=True)
-    return evaluate(GATES, Subject("production", "risk", pin), evidence[pin])
+    return asked(evaluate(GATES, Subject("production", "risk", pin), evidence[pin]))
+
+
+def asked(results):
+    """Those of the two gates of this file; `evaluate` adds those that are never left out."""
+    return [result for result in results if result.gate in {gate.gate for gate in GATES}]
 
 
 def test_facts_files_bytes_and_digest_of_a_registered_version(mlflow_uri, registry, cache, name, model, tmp_path):
@@ -67,7 +73,7 @@ def test_facts_files_bytes_and_digest_of_a_registered_version(mlflow_uri, regist
     registered = register(mlflow_uri, name, model[0], input_example=model[1])
     facts = facts_of(registry, name)
     assert (facts.name, facts.version, facts.status, facts.model_id) == (name, "1", "READY", registered.model_id)
-    assert facts.artifact_uri == f"mlflow-artifacts:/{registered.artifacts}"
+    assert registry.artifact_uri(facts) == f"mlflow-artifacts:/{registered.artifacts}"
     assert facts.created_at > 1.7e9
     digest, path = cache.fetch(facts, registry)
     listed = {file.path: file.size for file in registry.files(facts)}
@@ -141,14 +147,14 @@ def test_ready_does_not_mean_that_files_exist(mlflow_uri, registry, cache, name)
     with mlflow.start_run() as run:
         client.create_model_version(name, f"runs:/{run.info.run_id}/nothing", run_id=run.info.run_id)
     client.create_model_version(name, "s3://no-such-bucket/nope")
-    for version, text in (("1", "has no files where the registry says they are"), ("2", "its files lie at s3:")):
+    for version, text in (("1", "has no files where the registry says they are"), ("2", "[Cc]redentials")):
         facts = facts_of(registry, name, version)
         assert facts.status == "READY"
         with pytest.raises(Error, match=text):
             registry.files(facts)
         exists, digest = judge(registry, cache, ModelPin(name, version, "sha256:" + "0" * 64))
         assert (exists.status, digest.status) == (GateStatus.PASSED, GateStatus.ERRORED)
-        assert text in digest.reason
+        assert re.search(text, digest.reason)
 
 
 def test_names_that_need_quoting_and_empty_files_are_downloaded(mlflow_uri, registry, cache, name, model):
@@ -180,7 +186,7 @@ def test_a_rollback_to_cached_bytes_passes_when_the_version_was_deleted(mlflow_u
     delete_version(registered)
     assert judge(registry, cache, pin)[0].status is GateStatus.FAILED
     evidence = gather([(pin, True)], registry=lambda: registry, cache=cache, read_files=True)[pin]
-    results = evaluate(GATES, Subject("production", "risk", pin, Direction.BACK), evidence)
+    results = asked(evaluate(GATES, Subject("production", "risk", pin, Direction.BACK), evidence))
     assert [(r.status, r.evidence["source"]) for r in results] == [(GateStatus.PASSED, "cache")] * 2
 
 

@@ -342,3 +342,19 @@ def test_a_pass_killed_at_any_write_of_a_start_leaves_nothing_unknown(target, fo
         if left[0] > 0:
             break
     assert n >= 8
+
+
+def test_an_instance_that_hangs_is_not_taken_for_one_that_fits(target, folder):
+    """It served, and now says nothing: another is started in its place, and the one that answers is kept."""
+    wanted = launch(replicas=2)
+    serve(target, wanted)
+    hung, well = sorted(target.observe().instances, key=lambda i: i.id)
+    os.kill(hung.pid, signal.SIGSTOP)
+    try:
+        wait_for(lambda: not next(i for i in target.observe().instances if i.id == hung.id).ready, what="seen to hang")
+        fitting = {i.id for i in target.start(wanted)}
+    finally:
+        os.kill(hung.pid, signal.SIGCONT)
+    assert well.id in fitting
+    assert hung.id not in fitting
+    assert len(fitting) == 2

@@ -11,7 +11,7 @@ from mlrelease.model.spec import SourceFile
 from mlrelease.spec.load import load
 from support.world import ENVIRONMENT, MODEL, SERVICE
 
-ALSO = ("tests/unit/spec/test_load.py::test_every_rule_has_a_case",)
+ALSO = ("tests/unit/spec/test_mistakes.py::test_every_rule_has_a_case",)
 
 FILES = {
     "environments/production/environment.yaml": ENVIRONMENT,

@@ -9,8 +9,9 @@ from typing import Any
 from mlrelease.history.direction import left_behind, moved_forward
 from mlrelease.history.fold import History, fold
 from mlrelease.model.bundle import Bundle, BundleId, ComponentKey, Digest, ImagePin, ModelPin, sha256_digest
-from mlrelease.model.change import Change, ChangeKind, Outcome, Plan
+from mlrelease.model.change import Change, ChangeKind, Direction, Outcome, Plan
 from mlrelease.model.event import (
+    Approved,
     DeployFinished,
     DeployStarted,
     Event,
@@ -25,7 +26,7 @@ from mlrelease.model.event import (
 from mlrelease.model.live import Identity, Instance, Observation, Role, RouteState
 from mlrelease.model.spec import EnvironmentSpec, ModelSpec, ServiceSpec, State, TargetKind, TargetSpec
 from mlrelease.plan.drift import settings_of
-from mlrelease.plan.make import make_plan
+from mlrelease.plan.make import make_plan, subjects
 
 START = 1_700_000_000.0
 ENVIRONMENT = "production"
@@ -105,6 +106,12 @@ def live(*bundles: Bundle, replicas: int = 2, extra: Iterable[Instance] = (), pr
     """A target on which exactly these bundles answer as they should, and `extra` instances besides."""
     instances = tuple(instance(b, n) for b in bundles for n in range(replicas))
     return Observation((*instances, *extra), {b.service: route(b) for b in bundles}, problems)
+
+
+def judged(change: Change, env: EnvironmentSpec | None = None, **other: Any) -> tuple[tuple[ModelPin, bool], ...]:
+    """The pins that are judged before this Change, each with whether it moves back."""
+    found = subjects(change, env or environment(), now=START, **other)
+    return tuple((subject.pin, subject.direction is Direction.BACK) for subject in found)
 
 
 @dataclass
@@ -198,6 +205,12 @@ class Story:
     def unreject(self, name: str, *components: tuple[ComponentKey, str]) -> None:
         """A person lifts that."""
         self.tell(Unrejected, reason="it was the data", service=name, components=components)
+
+    def approve(self, change: Change, *, for_s: float = 3600.0, approver: str = "grace") -> None:
+        """A person approves exactly this Change, from a minute later on."""
+        before, after = (tuple(sorted(b.components().items())) if b else () for b in (change.before, change.after))
+        terms: dict[str, Any] = {"before": before, "after": after, "expires_at": self.now + 60.0 + for_s}
+        self.tell(Approved, service=change.service, approver=approver, **terms)
 
     def tell(self, kind: type, **fields: Any) -> None:
         """Any event, a minute later."""

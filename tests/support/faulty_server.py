@@ -84,6 +84,35 @@ def truncated(body: bytes = b'{"a": 1}', announced: int = 1000, content_type: st
     return play
 
 
+def cut_chunk(body: bytes = b'{"a": 1', content_type: str = "application/json") -> Fault:
+    """A chunked answer that ends within a chunk."""
+
+    def play(handler: _Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", content_type)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        handler.wfile.write(b"%x\r\n" % (len(body) + 10) + body)
+        handler.close_connection = True
+
+    return play
+
+
+def redirecting(handler: _Handler) -> None:
+    """Sends the client to where it is."""
+    raw(b"", 302, Location=handler.path)(handler)
+
+
+def slowly(fault: Fault, seconds: float) -> Fault:
+    """Says nothing for a while, then plays the fault."""
+
+    def play(handler: _Handler) -> None:
+        if not handler.closing.wait(seconds):
+            fault(handler)
+
+    return play
+
+
 def dripping(handler: _Handler) -> None:
     """Sends a space each 20 ms, for ever: each read succeeds, the answer never ends."""
     handler.send_response(200)

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote
 
 START_S = 90.0  # 4.5-6.8 s alone on two cores; tests run beside each other
@@ -38,12 +39,21 @@ class Registered:
 
 
 @contextmanager
-def running_mlflow(folder: Path) -> Iterator[str]:
-    """The address of an MLflow server whose database and artifacts lie in `folder`; ended, with its children, at the end."""
+def running_mlflow(
+    folder: Path,
+    *,
+    python: Path | str = sys.executable,
+    options: tuple[str, ...] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[str]:
+    """The address of an MLflow server whose database and artifacts lie in `folder`; ended, with its children, at the end.
+
+    `python` has an MLflow of another version; `options` are the server's own, and the last of two counts.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for attempt in range(3):
-        port = _free_port()
-        process = _start(folder, port)
+        port = free_port()
+        process = _start(folder, port, str(python), options, environment)
         try:
             if _answers(process, port):
                 yield f"http://127.0.0.1:{port}"
@@ -51,7 +61,7 @@ def running_mlflow(folder: Path) -> Iterator[str]:
             if process.poll() is None or attempt == 2:
                 raise RuntimeError(f"mlflow server did not answer: {(folder / 'server.log').read_text()[-2000:]}")
         finally:
-            _end(process)
+            end(process)
 
 
 def register(
@@ -90,26 +100,46 @@ def delete_version(version: Registered) -> None:
     mlflow.MlflowClient(version.uri).delete_model_version(version.name, version.version)
 
 
-def _start(folder: Path, port: int) -> subprocess.Popen[bytes]:
+def register_two(
+    name: str, environment: Mapping[str, str], *, python: Path | str = sys.executable, artifact_root: str = ""
+) -> None:
+    """Runs `registering`: versions 1 and 2 at the address, and with the credentials, of `environment`."""
+    program = str(Path(__file__).with_name("registering.py"))
+    command = [str(python), program, name, artifact_root]
+    given = {**_environment(str(python)), "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", **environment}
+    done = subprocess.run(command, env=given, capture_output=True, text=True, timeout=START_S, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def _start(
+    folder: Path, port: int, python: str, options: tuple[str, ...], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     command = [
-        *(sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)),
+        *(python, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1", "--port", str(port)),
         *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
         *("--artifacts-destination", str(folder / "artifacts")),
-        *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port},127.0.0.1,localhost"),
+        *options,
     ]
+    if python == sys.executable:  # MLflow 2 knows no such option
+        command += ["--allowed-hosts", f"127.0.0.1:{port},localhost:{port},127.0.0.1,localhost"]
     with (folder / "server.log").open("wb") as log:
         return subprocess.Popen(
-            command, stdout=log, stderr=subprocess.STDOUT, env=_environment(), cwd=folder, start_new_session=True
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**_environment(python), **environment},
+            cwd=folder,
+            start_new_session=True,
         )
 
 
-def _environment() -> Mapping[str, str]:
+def _environment(python: str) -> Mapping[str, str]:
     """The test's environment without anybody's MLflow settings, and with the server's own programs on PATH."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     return kept | {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven more processes otherwise
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([str(Path(python).parent), kept.get("PATH", os.defpath)]),
     }
 
 
@@ -121,13 +151,18 @@ def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return True
+        except urllib.error.HTTPError as e:
+            if e.code == 401:  # up, and asks for credentials
+                return True
+            time.sleep(0.1)
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     return False
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
+def end(process: subprocess.Popen[bytes], *signals: signal.Signals) -> None:
+    """Ends a process that leads a session, with its children."""
+    for number in signals or (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
         except ProcessLookupError:
@@ -139,7 +174,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,149 +1,230 @@
-"""`bump ENV MODEL --to VERSION`: the digest resolved, golden predictions computed in isolation, the pin moved, one commit."""
+"""`bump ENV MODEL… --to VERSION`: digests resolved, golden predictions computed in isolation, pins moved, one commit each."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, edited_pin, model_of
+from mlrelease.commands.versions import find_version, keep_golden, keep_goldens, refused, to_load
 from mlrelease.commands.workspace import Workspace, cache_folder, environment_of
-from mlrelease.delivery.artifacts import compute_golden
+from mlrelease.delivery.admission import NotAdmittedError
 from mlrelease.delivery.source import ENVIRONMENTS
-from mlrelease.errors import Error
-from mlrelease.history.fold import fold
+from mlrelease.errors import Error, UnavailableError, UsageError
+from mlrelease.history.fold import History, fold
 from mlrelease.ledger.ledger import Ledger
-from mlrelease.model.bundle import ModelPin, model_key
-from mlrelease.model.spec import EnvironmentSpec
-from mlrelease.registries.digest import manifest, manifest_json
-from mlrelease.registries.interface import VersionFacts
+from mlrelease.model.bundle import Digest, ModelPin
+from mlrelease.model.spec import EnvironmentSpec, ModelSpec, ServiceSpec
 from mlrelease.render.report import Report
+
+TOGETHER = 8
+"""Versions whose artifacts are read at a time: the server is asked no harder by a fleet than by a few people."""
 
 
 @dataclass(frozen=True, slots=True)
 class BumpOptions:
-    """`to` is a version (empty: the newest that is registered)."""
+    """`to` is a version (empty: the newest that is registered); `services` stand for all of their models."""
 
-    to: str
+    to: str = ""
     commit: bool = True
     push: bool = False
+    services: tuple[str, ...] = ()
 
 
-def bump(workspace: Workspace, environment: str, model: str, options: BumpOptions) -> Report:
-    """Moves one pin. Exit code 5 when the version was rejected here, 0 with nothing changed when it is pinned already.
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """One pin on its way: what became of it so far, in words, and with which exit code. `wanted`: it will be committed."""
 
-    Raises `Error` when the version does not exist, cannot be read, or does not load and predict in isolation.
+    service: ServiceSpec
+    model: ModelSpec
+    after: ModelPin
+    what: str = ""
+    note: str = ""
+    run: str = ""
+    path: Path = field(default_factory=Path)
+    next: str = ""
+    code: int = 0
+
+    @property
+    def wanted(self) -> bool:
+        return not self.what
+
+    @property
+    def text(self) -> str:
+        """`1 → 2`, or that the digest alone is another."""
+        before, after = self.model.pin, self.after
+        same = before.version == after.version
+        return f"{after.version} (its digest)" if same and before != after else f"{before.version} → {after.version}"
+
+
+def bump(workspace: Workspace, environment: str, models: Sequence[str], options: BumpOptions) -> Report:
+    """Moves pins, each in a commit of its own. Exit code 5 when a version was rejected here or must not be loaded.
+
+    Of one model, raises `Error` when the version does not exist, cannot be read, or does not load and predict in
+    isolation; of several, that is a line, the others move, and the worst exit code wins.
     """
-    from mlrelease.registries.cache import ArtifactCache  # noqa: PLC0415 - requests costs 0.1 s
-    from mlrelease.registries.connect import connect  # noqa: PLC0415
-    from mlrelease.spec.expand import expand  # noqa: PLC0415
-
     env = environment_of(workspace.worktree_spec(), environment)
-    service, spec = model_of(env, model)
-    registry = connect(expand(env.tracking_uri, workspace.variables), workspace.variables)
-    version = options.to or _newest(registry.versions(model), model, registry.where)
-    facts = registry.describe([(model, version)])[model, version]
-    if facts is None:
-        known = ", ".join(v.version for v in registry.versions(model)[:10]) or "none"
-        raise Error(f"{model} has no version {version} at {registry.where}", hint=f"versions there, newest first: {known}")
-    say(f"{model} {version}: reading its artifacts")
-    digest, path = ArtifactCache(cache_folder(workspace.variables)).fetch(facts, registry)
-    pin = ModelPin(model, version, digest)
-    if pin == spec.pin:
-        return _report(env, spec.pin, pin, "already pinned: nothing to do", f"mlrelease plan {environment}", {})
-    ledger = workspace.ledger()
-    refused = _refused(ledger, env, service.name, pin)
-    if refused:
-        return _report(
-            env, spec.pin, pin, refused, f'mlrelease unreject {environment} {model} {version} --reason "…"', {}, code=5
-        )
-    notes = _golden(ledger, pin, path)
-    files = dict(workspace.git.worktree(ENVIRONMENTS))
-    changed = edited_pin(files, spec, pin)
-    check_edit(files, changed, environment, service.name)
-    if not options.commit:
-        for name, data in changed.items():
-            (workspace.git.root() / name).write_bytes(data)
-        return _report(env, spec.pin, pin, "edited, not committed", f"git commit {spec.path}", notes)
-    subject = f"Pin {model} {version} in {environment}"
-    body = f"{spec.pin.version} → {version}\n\nDigest {digest}" + (f"\nRun {facts.run_id}" if facts.run_id else "")
-    sha = workspace.git.commit_paths(changed, f"{subject}\n\n{body}\n")
-    branch = workspace.branch
-    if options.push:
-        workspace.git.push(branch.remote, branch.branch)
-        return _report(env, spec.pin, pin, f"committed as {sha[:9]} and pushed", f"mlrelease deploy {environment}", notes)
-    after = f"git push {branch.remote} {branch.branch}" if branch.remote else f"mlrelease deploy {environment}"
-    return _report(env, spec.pin, pin, f"committed as {sha[:9]}", after, notes)
+    chosen = _chosen(env, models, options.services)
+    alone = len(chosen) == 1
+    moves = _read(workspace, env, chosen, options.to, alone=alone)
+    if any(move.wanted for move in moves):
+        ledger = workspace.ledger()
+        history = fold(environment, ledger.read(environment).events)
+        moves = [_unless_refused(move, env, history) for move in moves]
+        moves = _with_goldens(workspace, ledger, moves)
+        moves = _write(workspace, env, moves, options)
+    return _one(env, moves[0]) if alone else _several(env, moves)
 
 
-def _golden(ledger: Ledger, pin: ModelPin, path: Path) -> dict[str, str]:
-    """Sees to it that the ledger has the version's golden predictions; what is to be said about them."""
-    if ledger.golden(pin.digest) is not None:
-        return {"golden": "golden predictions are in the ledger already"}
-    say(f"{pin.name} {pin.version}: computing golden predictions in an isolated process")
-    try:
-        golden = compute_golden(path)
-    except Error as error:
-        raise Error(f"{pin.name} {pin.version} does not load and predict: {error.message}", hint=error.hint) from error
-    try:
-        # What the digest stands for, file by file, is kept once: the registry may lose it.
-        files = json.loads(manifest_json(manifest(path)))
-        ledger.put_manifest(pin.digest, {"schema": 1, "digest": pin.digest, "files": files})
-        if golden is not None:
-            ledger.put_golden(pin.digest, golden)
-    except Error as error:
-        return {"golden": f"golden predictions could not be stored ({error.message}): the host will compute them"}
-    if golden is None:
-        return {"golden": "the version has no input example: golden probes will be skipped (log_model(input_example=…))"}
-    return {"golden": f"golden predictions of {_rows(golden['predictions'])} rows stored in the ledger"}
+def _chosen(env: EnvironmentSpec, names: Sequence[str], services: Sequence[str]) -> list[tuple[ServiceSpec, ModelSpec]]:
+    """The models that are named and all of the services that are named, once each."""
+    unknown = [name for name in services if name not in env.services]
+    if unknown:
+        known = ", ".join(sorted(env.services)) or "none"
+        raise UsageError(f"{env.name} has no valid service {unknown[0]!r}", hint=f"services there: {known}")
+    chosen = {name: model_of(env, name) for name in names}
+    for service in services:
+        chosen |= {model.name: (env.services[service], model) for model in env.services[service].models}
+    if not chosen:
+        raise UsageError("which model?", hint="name it, or --service for all models of one")
+    return list(chosen.values())
 
 
-def _refused(ledger: Ledger, environment: EnvironmentSpec, service: str, pin: ModelPin) -> str:
-    """Why this version may not move forward here: it was rejected, alone or with what else is pinned."""
-    history = fold(environment.name, ledger.read(environment.name).events)
-    wanted = (model_key(pin.name), str(pin.digest))
-    bundle = environment.services[service].bundle
-    components = {**bundle.components(), wanted[0]: wanted[1]}
-    recorded = history.bundle(service)
-    if recorded is not None and recorded.components().get(wanted[0]) == wanted[1]:
-        return ""
-    for rejection in reversed(history.rejections):
-        if rejection.service == service and wanted in rejection.components and rejection.components <= set(components.items()):
-            return f"{pin.name} {pin.version} was rejected in {environment.name} by {rejection.actor}: {rejection.reason}"
-    return ""
+def _read(
+    workspace: Workspace, env: EnvironmentSpec, chosen: Sequence[tuple[ServiceSpec, ModelSpec]], to: str, *, alone: bool
+) -> list[_Move]:
+    """The versions with their digests, as the registry has them now. Raises `UnavailableError` when it does not answer."""
+    from mlrelease.registries.cache import ArtifactCache  # noqa: PLC0415 - requests costs 0.1 s
+    from mlrelease.registries.concurrently import concurrently  # noqa: PLC0415
+
+    registry = workspace.registry(env)
+    cache = ArtifactCache(cache_folder(workspace.variables))
+
+    def read(pair: tuple[ServiceSpec, ModelSpec]) -> _Move:
+        service, model = pair
+        try:
+            facts = find_version(registry, model.name, to)
+            if alone:
+                say(f"{model.name} {facts.version}: reading its artifacts")
+            digest, path = cache.fetch(facts, registry)
+        except Error as error:
+            if alone or isinstance(error, UnavailableError):
+                raise
+            return _Move(service, model, replace(model.pin, version=to or "?"), error.message, code=1)
+        pin = ModelPin(model.name, facts.version, digest)
+        what = "already pinned: nothing to do" if pin == model.pin else ""
+        return _Move(service, model, pin, what, run=facts.run_id, path=path, next=f"mlrelease plan {env.name}")
+
+    if not alone:
+        say(f"reading the artifacts of {len(chosen)} models")
+    return concurrently(read, chosen, workers=TOGETHER)
 
 
-def _newest(versions: tuple[VersionFacts, ...], model: str, where: str) -> str:
-    if not versions:
-        raise Error(f"there is no registered model {model!r} at {where}", hint="mlflow.register_model registers one")
-    return versions[0].version
+def _unless_refused(move: _Move, env: EnvironmentSpec, history: History) -> _Move:
+    """The move, ended where the version was rejected here."""
+    no = refused(history, move.service.bundle, move.after) if move.wanted else ""
+    command = f'mlrelease unreject {env.name} {move.after.name} {move.after.version} --reason "…"'
+    return replace(move, what=no, next=command, code=5) if no else move
 
 
-def _rows(predictions: object) -> int:
-    return len(predictions) if isinstance(predictions, list) else 1
+def _with_goldens(workspace: Workspace, ledger: Ledger, moves: Sequence[_Move]) -> list[_Move]:
+    """The moves with what is to be said of their golden predictions, ended where a version must not be loaded, or does not
+    predict.
+    """
+    wanted, no = [], {}
+    for move in moves:
+        if move.wanted:
+            try:
+                wanted.append((move.after, to_load(workspace, move.after, move.path, move.model.gates)))
+            except NotAdmittedError as error:
+                no[move.after] = error
+    if len(moves) == 1:
+        said: dict[Digest, str | Error] = {pin.digest: keep_golden(ledger, pin, path) for pin, path in wanted}
+    else:
+        said = keep_goldens(ledger, wanted)
+    done = []
+    for move in moves:
+        if move.after in no:
+            done.append(replace(move, what=f"not loaded: {no[move.after].message}", next=no[move.after].hint, code=5))
+            continue
+        golden = said[move.after.digest] if move.wanted else ""
+        done.append(replace(move, what=golden.message, code=1) if isinstance(golden, Error) else replace(move, note=golden))
+    return done
 
 
-def _report(
-    environment: EnvironmentSpec,
-    before: ModelPin,
-    after: ModelPin,
-    what: str,
-    command: str,
-    notes: dict[str, str],
-    code: int = 0,
-) -> Report:
-    same = before.version == after.version
-    move = f"{after.version} (its digest)" if same and before != after else f"{before.version} → {after.version}"
+def _write(workspace: Workspace, env: EnvironmentSpec, moves: Sequence[_Move], options: BumpOptions) -> list[_Move]:
+    """Every wanted move in its file: committed, one commit each, and pushed together, or only edited."""
+    git, branch = workspace.git, workspace.branch
+    files = dict(git.worktree(ENVIRONMENTS))
+    edits = {move.model.path: edited_pin(files, move.model, move.after) for move in moves if move.wanted}
+    for service in {move.service.name for move in moves if move.wanted}:
+        of_service = [edits[m.model.path] for m in moves if m.wanted and m.service.name == service]
+        check_edit(files, {path: data for edit in of_service for path, data in edit.items()}, env.name, service)
+    written = []
+    for move in moves:
+        if not move.wanted:
+            written.append(move)
+        elif not options.commit:
+            for name, data in edits[move.model.path].items():
+                (git.root() / name).write_bytes(data)
+            written.append(replace(move, what="edited, not committed", next=f"git commit {move.model.path}"))
+        else:
+            sha = git.commit_paths(edits[move.model.path], _message(env, move))
+            after = f"git push {branch.remote} {branch.branch}" if branch.remote else f"mlrelease deploy {env.name}"
+            written.append(replace(move, what=f"committed as {sha[:9]}", next=after))
+    if not options.push or written == list(moves) or not options.commit:
+        return written
+    git.push(branch.remote, branch.branch)
+    return [
+        replace(now, what=f"{now.what} and pushed", next=f"mlrelease deploy {env.name}") if was.wanted else now
+        for was, now in zip(moves, written, strict=True)
+    ]
+
+
+def _message(env: EnvironmentSpec, move: _Move) -> str:
+    before, after, run = move.model.pin, move.after, f"\nRun {move.run}" if move.run else ""
+    subject = f"Pin {after.name} {after.version} in {env.name}"
+    return f"{subject}\n\n{before.version} → {after.version}\n\nDigest {after.digest}{run}\n"
+
+
+def _one(env: EnvironmentSpec, move: _Move) -> Report:
     return Report(
-        verdict=f"{environment.name}: {after.name} {move}: {what}",
+        verdict=f"{env.name}: {move.after.name} {move.text}: {move.what}",
+        data={"environment": env.name, **_json(move)},
+        notes=[move.note] if move.note else [],
+        next=move.next,
+        exit_code=move.code,
+    )
+
+
+def _several(env: EnvironmentSpec, moves: Sequence[_Move]) -> Report:
+    """A row for each pin; the worst exit code, and the next command of the first pin that has it."""
+    code = next(code for code in (1, 5, 0) if any(move.code == code for move in moves))
+    moved = [move for move in moves if move.note]
+    parts = [f"{len(moved)} of {len(moves)} pins moved"]
+    parts += [f"{n} refused" for n in [sum(move.code == 5 for move in moves)] if n]
+    parts += [f"{n} errored" for n in [sum(move.code == 1 for move in moves)] if n]
+    notes = [f"{sum(move.note == note for move in moved)} × {note}" for note in dict.fromkeys(move.note for move in moved)]
+    return Report(
+        verdict=f"{env.name}: {', '.join(parts)}",
         data={
-            "environment": environment.name,
-            "model": after.name,
-            "before": {"version": before.version, "digest": before.digest},
-            "after": {"version": after.version, "digest": after.digest},
+            "environment": env.name,
+            "models": [_json(move) | {"result": move.what, "exit_code": move.code} for move in moves],
         },
-        notes=list(notes.values()),
-        next=command,
+        headers=("model", "move", "result"),
+        rows=[(move.after.name, move.text, move.what) for move in moves],
+        notes=notes,
+        next=next((move.next for move in (*moved, *moves) if move.code == code and move.next), ""),
         exit_code=code,
     )
+
+
+def _json(move: _Move) -> dict[str, object]:
+    before, after = move.model.pin, move.after
+    return {
+        "model": after.name,
+        "before": {"version": before.version, "digest": before.digest},
+        "after": {"version": after.version, "digest": after.digest},
+    }

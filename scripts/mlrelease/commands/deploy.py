@@ -16,6 +16,7 @@ from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import ENVIRONMENTS, Desired
 from mlrelease.errors import Error
 from mlrelease.model.change import Outcome
+from mlrelease.plan.root import root_notes
 from mlrelease.render.plan import plan_report, receipts_report
 from mlrelease.render.report import Report
 
@@ -108,7 +109,7 @@ def one_pass(workspace: Workspace, desired: Desired, environment: str, options: 
 
 def pass_report(site: Site, result: PassResult) -> Report:
     """What the pass did, and the next command."""
-    notes = []
+    notes = list(root_notes(result.plan, result.history))
     if not result.online:
         notes.append(f"the git host did not answer: this is the last fetched tip of {site.branch}")
     if result.spooled:

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.model.event import (
+    Approved,
     DeployFinished,
     DeployStarted,
     Event,
@@ -87,6 +88,10 @@ def _rows(event: Event | UnknownEvent, finished: set[str]) -> list[tuple[str, ..
         case Rejected() | Unrejected():
             names = ", ".join(key for key, _ in event.components)
             return [(when, event.service, event.KIND, "", names, "", _name(event.actor), "", event.reason)]
+        case Approved():
+            why = f"until {iso(event.expires_at)}" + (f": {event.reason}" if event.reason else "")
+            moved = sorted({key for key, _ in set(event.before) ^ set(event.after)})
+            return [(when, event.service, event.KIND, "", ", ".join(moved), "", _name(event.approver), "", why)]
         case UnknownEvent():
             return [(when, "", event.kind, "", "", "", _name(event.actor), "", "written by a newer version")]
 

@@ -1,4 +1,4 @@
-"""`init DIR`: a repository to start from: the example environment, the schemas for editors, one commit."""
+"""`init DIR`: a repository to start from: the example environment, schemas and a systemd unit, one commit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlrelease.commands.vendored import vendored_files, with_record
 from mlrelease.errors import Error, UsageError
-from mlrelease.files import bundled, version
+from mlrelease.files import bundled
 from mlrelease.forge.git import Git
 from mlrelease.render.report import Report
 from mlrelease.spec.edit import set_scalar
@@ -109,8 +110,7 @@ def _files(options: InitOptions) -> dict[str, bytes]:
         f"environments/{path.relative_to(bundled('environments')).as_posix()}": path.read_bytes()
         for path in sorted(bundled("environments").rglob("*.yaml"))
     }
-    schemas = bundled("templates") / "schemas"
-    files |= {f"templates/schemas/{path.name}": path.read_bytes() for path in sorted(schemas.glob("*.json"))}
+    files |= with_record(vendored_files())
     if options.tracking_uri:
         files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("tracking_uri",), options.tracking_uri)
     if options.listen:
@@ -122,5 +122,4 @@ def _files(options: InitOptions) -> dict[str, bytes]:
         files[ENVIRONMENT] = files[ENVIRONMENT].replace(listen, listen + indent + b"state_dir: here\n")
         files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("target", "state_dir"), options.state_dir)
     files["README.md"] = README.encode()
-    files[".mlrelease-version"] = f"{version()}\n".encode()
     return files

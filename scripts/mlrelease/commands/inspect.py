@@ -15,7 +15,11 @@ from mlrelease.delivery.artifacts import golden_of
 from mlrelease.delivery.site import Site
 from mlrelease.errors import Error, UsageError
 from mlrelease.history.fold import fold
+from mlrelease.model.bundle import Bundle
 from mlrelease.render.report import Report
+
+_NAMED = 10
+"""So many models of a service are named in an error; a fleet has a thousand."""
 
 
 def logs(workspace: Workspace, environment: str, service: str, *, lines: int) -> Report:
@@ -39,7 +43,15 @@ def predict(workspace: Workspace, environment: str, service: str, *, data: str, 
     Raises `Error` when nothing answers; an answer other than 2xx is shown and ends with 1.
     """
     site = _site(workspace, environment)
-    payload = _payload(site, service, data, model)
+    recorded = fold(environment, site.ledger.read(environment, fetch=False).events).bundle(service)
+    if recorded is not None and len(recorded.models) > 1 and not model:
+        served = [pin.name for pin in recorded.models]
+        more = f" and {len(served) - _NAMED} more" if len(served) > _NAMED else ""
+        raise UsageError(
+            f"{service} answers for {len(served)} models: {', '.join(served[:_NAMED])}{more}",
+            hint=f"name one: --model {served[0]}",
+        )
+    payload = _payload(site, recorded, service, data, model)
     path = f"/models/{model}/invocations" if model else "/invocations"
     try:
         answer = site.target.ask_service(
@@ -99,10 +111,9 @@ def _site(workspace: Workspace, environment: str) -> Site:
     return site
 
 
-def _payload(site: Site, service: str, data: str, model: str) -> Any:
+def _payload(site: Site, recorded: Bundle | None, service: str, data: str, model: str) -> Any:
     if data:
         return _parsed(data)
-    recorded = fold(site.environment.name, site.ledger.read(site.environment.name, fetch=False).events).bundle(service)
     if recorded is None:
         raise Error(
             f"{service!r} was never deployed in {site.environment.name}",
@@ -110,11 +121,11 @@ def _payload(site: Site, service: str, data: str, model: str) -> Any:
         )
     pins = [pin for pin in recorded.models if not model or pin.name == model]
     if model and not pins:
-        served = ", ".join(pin.name for pin in recorded.models) or "none"
+        served = ", ".join(pin.name for pin in recorded.models[:_NAMED]) or "none"
         raise UsageError(f"{service} has no model {model!r}", hint=f"models there: {served}")
     for pin in pins:
         path = site.cache.get(pin.digest)
-        golden = golden_of(site, pin.digest, path, compute=False) if path else None
+        golden = golden_of(site, pin.digest) if path else None
         if golden:
             return golden["payload"]
     raise UsageError(

@@ -6,6 +6,7 @@ from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.passes import blocked_code, look, worst
 from mlrelease.delivery.source import Desired
 from mlrelease.model.change import Change, Plan
+from mlrelease.plan.root import root_notes
 from mlrelease.render.plan import plan_report
 from mlrelease.render.report import Report
 
@@ -17,14 +18,22 @@ def plan(workspace: Workspace, environment: str, *, exit_code: bool, offline: bo
     site = workspace.site(env)
     desired = Desired(workspace.git.head() or "uncommitted", spec, online=not offline)
     here = site.state_dir.is_dir()
-    found, _, _ = look(
-        site, desired, only=frozenset(services), observe=here, read_files=not offline, fetch=not offline, judged=not offline
+    found, history, _ = look(
+        site,
+        desired,
+        only=frozenset(services),
+        observe=here,
+        read_files=not offline,
+        fetch=not offline,
+        judged=not offline,
+        may_load=here,  # elsewhere this may be a check of somebody's pull request
     )
     notes = []
     if not here:
         notes.append(f"{env.name} does not run on this host (no {site.state_dir}): what runs was not looked at")
     if found.acting and "image" not in site.target.exercises:
         notes.append(f"this target exercises {', '.join(site.target.exercises)}: the image is pinned and recorded, not run")
+    notes += root_notes(found, history)
     if workspace.git.dirty_paths("environments"):
         notes.append("this is the plan of the work tree, which has changes that are not committed")
     codes = {blocked_code(change) for change in found.changes}
@@ -55,6 +64,12 @@ def way_out(environment: str, change: Change) -> str:
     service, blocked_by = change.service, change.blocked_by
     if blocked_by == "rejected":
         return f"mlrelease rollback {environment} --service {service} --last-good"
+    if blocked_by == "approval":
+        return f"mlrelease approve {environment} --service {service}"
+    if blocked_by in ("soak", "waiting"):
+        return f"mlrelease plan {environment}"
+    if blocked_by == "promotion":
+        return "mlrelease status"
     if blocked_by in ("findings", "undeclared"):
         return "mlrelease validate --offline"
     if blocked_by == "removals":

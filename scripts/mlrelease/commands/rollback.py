@@ -9,7 +9,7 @@ from mlrelease.commands.deploy import DeployOptions, one_pass
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, files_for, model_of, tip_files
 from mlrelease.commands.workspace import Workspace, environment_of
-from mlrelease.delivery.artifacts import compute_golden, golden_of
+from mlrelease.delivery.artifacts import admitted, compute_golden, golden_of
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
 from mlrelease.errors import Error, UsageError
@@ -141,7 +141,7 @@ def _target(history: History, service: ServiceSpec, options: RollbackOptions) ->
 def _check_loads(site: Site, pin: ModelPin) -> None:
     """Loads a version in isolation; one in this host's cache with golden predictions has loaded before."""
     path = site.cache.verified(pin.digest)
-    if path is not None and golden_of(site, pin.digest, path, compute=False) is not None:
+    if path is not None and golden_of(site, pin.digest) is not None:
         return
     if path is None:
         registry = site.registry()
@@ -159,7 +159,7 @@ def _check_loads(site: Site, pin: ModelPin) -> None:
                 hint=f"mlrelease history {site.environment.name} names older ones",
             ) from error
     say(f"{pin.name} {pin.version}: loading it in an isolated process")
-    compute_golden(path)
+    compute_golden(admitted(site, pin, path))
 
 
 def _lift(workspace: Workspace, site: Site, rejection: Rejection, reason: str) -> None:

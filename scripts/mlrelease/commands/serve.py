@@ -54,7 +54,9 @@ def serve_pinned(workspace: Workspace, environment: str, service: str, options: 
     if service not in env.services:
         raise UsageError(f"{environment} has no valid service {service!r}", hint=f"services: {', '.join(sorted(env.services))}")
     bundle = env.services[service].bundle
-    registry: ModelRegistry = connect(expand(env.tracking_uri, workspace.variables), workspace.variables)
+    registry: ModelRegistry = connect(
+        expand(env.tracking_uri, workspace.variables), workspace.variables, base=workspace.git.root
+    )
     cache = ArtifactCache(cache_folder(workspace.variables))
     artifacts = []
     for pin in bundle.models:

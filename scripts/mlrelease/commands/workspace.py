@@ -18,6 +18,7 @@ from mlrelease.forge.git import Git
 from mlrelease.ledger.ledger import Ledger
 from mlrelease.model.finding import Finding
 from mlrelease.model.spec import EnvironmentSpec, Spec
+from mlrelease.registries.interface import ModelRegistry
 
 
 class FindingsError(Error):
@@ -66,6 +67,13 @@ class Workspace:
     def site(self, environment: EnvironmentSpec) -> Site:
         """The environment's place on this host."""
         return open_site(environment, self.git, self.branch, now=self.now, run_id=self.run_id, variables=self.variables)
+
+    def registry(self, environment: EnvironmentSpec) -> ModelRegistry:
+        """The environment's MLflow. Asks nothing yet; raises `Error` for an address that cannot be used."""
+        from mlrelease.registries.connect import connect  # noqa: PLC0415 - requests costs 0.1 s
+        from mlrelease.spec.expand import expand  # noqa: PLC0415 - imported with the spec, not by `--help`
+
+        return connect(expand(environment.tracking_uri, self.variables), self.variables, base=self.git.root)
 
 
 def new_ulid() -> str:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from mlrelease import atomic
 from mlrelease.deadlines import DEADLINES_S
+from mlrelease.delivery.admission import Admitted, NotAdmittedError, admit
+from mlrelease.delivery.interpreter import check_interpreter
 from mlrelease.delivery.probes import VerificationFailed
+from mlrelease.delivery.reports import Reports
 from mlrelease.delivery.site import KEEP_BUNDLES, Site
-from mlrelease.errors import Error, UnavailableError
-from mlrelease.history.fold import History
+from mlrelease.errors import Error
+from mlrelease.history.fold import History, fold
 from mlrelease.log import get
 from mlrelease.model.bundle import Bundle, Digest, ModelPin
 from mlrelease.model.event import Probe
@@ -23,6 +25,8 @@ from mlrelease.registries.interface import DigestMismatch
 
 GOLDEN_MEMORY_BYTES = 8 * 2**30
 """Address space of the process that computes golden predictions: numeric libraries map far more than they use."""
+
+_WORKERS = 4  # hashing and downloading; each download fetches its files concurrently
 
 
 def make_launch(site: Site, bundle: Bundle, settings: Mapping[str, Any]) -> Launch:
@@ -34,31 +38,42 @@ def make_launch(site: Site, bundle: Bundle, settings: Mapping[str, Any]) -> Laun
     from mlrelease.spec.expand import expand  # noqa: PLC0415
 
     tolerances = settings.get("golden_rtol", {})
-    artifacts = tuple(_artifact(site, pin, tolerances.get(pin.name, GOLDEN_RTOL)) for pin in bundle.models)
+    python = str(settings.get("python", ""))
+    if python:
+        check_interpreter(python)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        paths = dict(zip(bundle.models, pool.map(lambda pin: _verified(site, pin), bundle.models), strict=True))
+    goldens = _goldens(site, paths, python or sys.executable)
+    artifacts = tuple(
+        Artifact(pin.name, pin.version, pin.digest, path, goldens[pin.digest], tolerances.get(pin.name, GOLDEN_RTOL))
+        for pin, path in paths.items()
+    )
     environment = tuple((name, expand(value, site.variables)) for name, value in bundle.settings)
-    return Launch(bundle, artifacts, int(settings.get("replicas", 1)), environment)
+    return Launch(bundle, artifacts, int(settings.get("replicas", 1)), environment, python)
 
 
-def golden_of(site: Site, digest: Digest, path: Path, *, compute: bool) -> dict[str, Any] | None:
-    """The golden predictions of a version: kept on this host, in the ledger, or computed in isolation now.
+def golden_of(site: Site, digest: Digest) -> dict[str, Any] | None:
+    """The golden predictions of a version that the ledger has (its clone here, or the spool); None when nobody computed any."""
+    return site.ledger.golden(digest)
 
-    None when the version has no input example, or (with `compute` false) when nobody has computed them yet.
-    Raises `Error` when the model does not load or predict.
+
+def admitted(site: Site, pin: ModelPin, path: Path) -> Admitted:
+    """The folder of a pin's verified bytes, for loading. Raises `NotAdmittedError` unless the scan of its model opens.
+
+    What was verified here before has passed, under the policy of its time: a stricter one stops no repair and no rollback.
     """
-    kept = site.state_dir / "golden" / f"{digest.removeprefix('sha256:')}.json"
-    if kept.is_file():
-        return dict(json.loads(kept.read_text()))
-    stored = site.ledger.golden(digest)
-    if stored is None and compute:
-        stored = compute_golden(path)
-        if stored is not None:
-            site.ledger.put_golden(digest, stored)
-    if stored is not None:
-        atomic.write(kept, json.dumps(stored).encode())
-    return stored
+    gates = next((m.gates for s in site.environment.services.values() for m in s.models if m.name == pin.name), None)
+    try:
+        return admit(pin.digest, path, site.environment.gates if gates is None else gates, Reports(site.state_dir / "reports"))
+    except NotAdmittedError as error:
+        history = fold(site.environment.name, site.ledger.read(site.environment.name, fetch=False).events)
+        if not any(value == pin.digest for _, _, value in history.first_verified):
+            raise
+        get("artifacts").warning("loaded although refused now", model=pin.name, version=pin.version, reason=error.message)
+        return Admitted(path)
 
 
-def compute_golden(path: Path) -> dict[str, Any] | None:
+def compute_golden(path: Admitted, *, python: str = sys.executable) -> dict[str, Any] | None:
     """Golden predictions of the version in a folder, computed in an isolated process; None without an input example."""
     from mlrelease.registries.cache import serving_example  # noqa: PLC0415
     from mlrelease.serving.golden import compute  # noqa: PLC0415
@@ -67,11 +82,37 @@ def compute_golden(path: Path) -> dict[str, Any] | None:
     if payload is None:
         return None
     deadline = DEADLINES_S["golden.compute"]
-    return compute(path, payload, deadline_s=deadline, memory_bytes=GOLDEN_MEMORY_BYTES, python=sys.executable).to_json()
+    return compute(path, payload, deadline_s=deadline, memory_bytes=GOLDEN_MEMORY_BYTES, python=python).to_json()
+
+
+def compute_goldens(paths: Sequence[Admitted], *, python: str = sys.executable) -> tuple[dict[str, Any] | Error | None, ...]:
+    """The same for many versions at once, in their order; where one does not load or predict, the error in its place."""
+    from mlrelease.registries.cache import serving_example  # noqa: PLC0415
+    from mlrelease.serving.golden import Golden  # noqa: PLC0415
+    from mlrelease.serving.goldens import Request, compute_many  # noqa: PLC0415
+
+    def example(path: Path) -> Any:
+        try:
+            return serving_example(path)
+        except Error as error:  # one strange MLmodel is no reason to leave the others out
+            return error
+
+    payloads = [example(path) for path in paths]
+    asked = [isinstance(payload, Mapping) for payload in payloads]
+    requests = [Request(path, payload) for path, payload, ask in zip(paths, payloads, asked, strict=True) if ask]
+    deadline = DEADLINES_S["golden.compute"]
+    found = iter(compute_many(requests, deadline_s=deadline, memory_bytes=GOLDEN_MEMORY_BYTES, python=python))
+    answers = [next(found) if ask else payload for payload, ask in zip(payloads, asked, strict=True)]
+    return tuple(answer.to_json() if isinstance(answer, Golden) else answer for answer in answers)
 
 
 def prune_cache(site: Site, history: History) -> None:
     """Keeps the artifacts of the newest verified bundles of every service, of what git wants, and of what is recorded."""
+    site.cache.prune(needed(site, history))
+
+
+def needed(site: Site, history: History) -> set[Digest]:
+    """The digests that git wants, that are recorded, and that a rollback may go back to."""
     wanted = {pin.digest for service in site.environment.services.values() for pin in service.bundle.models}
     for entries in history.verified.values():
         kept: dict[str, Bundle] = {}
@@ -79,20 +120,40 @@ def prune_cache(site: Site, history: History) -> None:
             if entry.bundle is not None and len(kept) < KEEP_BUNDLES:
                 kept[entry.bundle.id] = entry.bundle
         wanted |= {pin.digest for bundle in kept.values() for pin in bundle.models}
-    site.cache.prune(wanted)
+    return wanted
 
 
-def _artifact(site: Site, pin: ModelPin, rtol: float) -> Artifact:
-    path = site.cache.verified(pin.digest)
-    if path is None:
-        path = _fetch(site, pin)
-    try:
-        golden = golden_of(site, pin.digest, path, compute=True)
-    except UnavailableError:
-        raise
-    except Error as error:
-        raise VerificationFailed(Probe(f"golden:{pin.name}", "failed", f"in isolation: {error.message}")) from error
-    return Artifact(pin.name, pin.version, pin.digest, path, golden, rtol)
+def _verified(site: Site, pin: ModelPin) -> Path:
+    return site.cache.verified(pin.digest) or _fetch(site, pin)
+
+
+def _goldens(site: Site, paths: Mapping[ModelPin, Path], python: str) -> dict[Digest, dict[str, Any] | None]:
+    """Those of every pin: known, or computed now, all of them in one isolated process and its forks."""
+    goldens: dict[Digest, dict[str, Any] | None] = {
+        Digest(name): golden for name, golden in site.ledger.goldens([pin.digest for pin in paths]).items()
+    }
+    missing: dict[ModelPin, Admitted] = {}
+    new: dict[Digest, dict[str, Any]] = {}
+    failed: VerificationFailed | None = None
+    for pin in paths:
+        if pin.digest in goldens:
+            continue
+        try:
+            missing[pin] = admitted(site, pin, paths[pin])
+        except NotAdmittedError as error:
+            failed = failed or VerificationFailed(Probe(f"scan:{pin.name}", "failed", f"it was not loaded: {error.message}"))
+    for pin, answer in zip(missing, compute_goldens(list(missing.values()), python=python), strict=True):
+        if isinstance(answer, Error):
+            failed = failed or VerificationFailed(Probe(f"golden:{pin.name}", "failed", f"in isolation: {answer.message}"))
+        else:
+            goldens[pin.digest] = answer
+            if answer is not None:
+                new[pin.digest] = answer
+    if new:
+        site.ledger.put_goldens(new.items())  # also where another model failed: the next try does not compute these again
+    if failed is not None:
+        raise failed
+    return goldens
 
 
 def _fetch(site: Site, pin: ModelPin) -> Path:

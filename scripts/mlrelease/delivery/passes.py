@@ -15,18 +15,15 @@ from mlrelease.delivery.rollout import roll_out
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
 from mlrelease.delivery.steps import Listener, Steps
+from mlrelease.delivery.upstream import source_history
 from mlrelease.errors import Error
-from mlrelease.gates.evaluate import evaluate
-from mlrelease.gates.interface import Subject
 from mlrelease.history.fold import History, fold
 from mlrelease.log import get
-from mlrelease.model.change import Change, ChangeKind, Direction, Outcome, Plan
+from mlrelease.model.change import Change, ChangeKind, Outcome, Plan
 from mlrelease.model.event import DeployFinished, ServiceReceipt
-from mlrelease.model.gate import GateResult
 from mlrelease.model.live import Observation, Role
 from mlrelease.model.spec import EnvironmentSpec
-from mlrelease.plan.make import judge, make_plan, pins_to_judge
-from mlrelease.registries.evidence import gather
+from mlrelease.plan.make import judge, make_plan, subjects
 from mlrelease.targets.interface import Fenced
 
 PLAN_TRIES = 5
@@ -72,11 +69,12 @@ def look(
     observe: bool = True,
     fetch: bool = True,
     judged: bool = True,
+    may_load: bool = True,
 ) -> tuple[Plan, History, Observation | None]:
     """The plan of an environment as of now, with its history and observation; changes nothing but the artifact cache.
 
     `judged`: with the gates' word on it. `observe`, `fetch`, `read_files`: look at the target, at the git host, into
-    the artifacts of changed pins.
+    the artifacts of changed pins. `may_load`: gates may load a model, in isolation; never for a stranger's pull request.
     """
     view = site.ledger.read(site.environment.name, fetch=fetch)
     if view.broken:
@@ -86,6 +84,7 @@ def look(
         )
     history = fold(site.environment.name, view.events)
     observation = site.target.observe() if observe else None
+    source = source_history(site)
     plan = make_plan(
         site.environment,
         history,
@@ -95,9 +94,11 @@ def look(
         impatient=impatient,
         only=only,
         removals_allowed=removals_allowed,
+        source=source,
     )
-    results = gate_results(site, plan, read_files=read_files) if judged else {}
-    return judge(plan, results), history, observation
+    if judged:
+        plan = _judged(site, plan, history, source, read_files=read_files, may_load=may_load, impatient=impatient)
+    return plan, history, observation
 
 
 def run_pass(site: Site, desired: Desired, order: Order) -> PassResult:
@@ -124,22 +125,18 @@ def run_pass(site: Site, desired: Desired, order: Order) -> PassResult:
                 raise Error("the ledger kept moving while this pass planned", hint="run it again") from error
 
 
-def gate_results(site: Site, plan: Plan, *, read_files: bool) -> dict[str, tuple[GateResult, ...]]:
-    """Each service's gate results; evidence for all of them is gathered at once."""
-    wanted = {change.service: pins_to_judge(change) for change in plan.changes}
-    requests = [request for pins in wanted.values() for request in pins]
-    if not requests:
-        return {}
-    evidence = gather(requests, registry=site.registry, cache=site.cache, read_files=read_files)
-    results: dict[str, tuple[GateResult, ...]] = {}
-    for service, pins in wanted.items():
-        specs = {m.name: m.gates for m in site.environment.services[service].models} if pins else {}
-        said: list[GateResult] = []
-        for pin, back in pins:
-            subject = Subject(site.environment.name, service, pin, Direction.BACK if back else Direction.FORWARD)
-            said += evaluate(specs[pin.name], subject, evidence[pin])
-        results[service] = tuple(said)
-    return results
+def _judged(
+    site: Site, plan: Plan, history: History, source: History | None, *, read_files: bool, may_load: bool, impatient: bool
+) -> Plan:
+    """The plan with the gates' word on it, where there is anything to judge."""
+    now = site.now()
+    asked = [(c, subjects(c, site.environment, now=now, may_load=may_load, impatient=impatient)) for c in plan.changes]
+    moves = [(change, found) for change, found in asked if found]
+    if not moves:
+        return plan
+    from mlrelease.delivery.judging import judged  # noqa: PLC0415 - most looks have nothing to judge
+
+    return judge(plan, judged(site, moves, history, source, read_files=read_files))
 
 
 def _once(site: Site, desired: Desired, order: Order) -> PassResult:

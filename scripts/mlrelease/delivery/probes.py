@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from mlrelease.deadlines import DEADLINES_S
@@ -21,6 +23,14 @@ PROBE_HEADERS = {"X-Probe": "mlrelease", "Content-Type": "application/json"}
 TOGETHER = 50
 """Requests at a time of the concurrent golden probe (DESIGN §2)."""
 
+MOST = 2000
+"""Requests of that probe to one instance, over all its models: up to 40 changed models are each asked 50 times. Where more
+change at once each is asked less often, but never less than `LEAST` times, next to each other among the 50 in flight."""
+
+LEAST = 4
+EACH_TIME = 40
+"""So many changed models are all asked in each answer of the proof through the proxy."""
+
 PROOFS = 5
 """Right answers in a row, through the proxy and of every instance, before a switch counts as proved."""
 
@@ -28,6 +38,8 @@ PROOF_TRIES = 20
 """Answers looked at before giving up: just after a switch "not yet" is not "bad" (DESIGN §6 row 10)."""
 
 POLL_S = 0.05
+SLOWEST_POLL_S = 1.0
+"""A start that takes long is looked at less often, by a tenth of what it took so far: each look costs the loading instance."""
 
 
 class VerificationFailed(Exception):  # noqa: N818 - a verdict, not a mistake
@@ -38,25 +50,43 @@ class VerificationFailed(Exception):  # noqa: N818 - a verdict, not a mistake
         self.probe = probe
 
 
-def wait_ready(target: Target, service: str, instances: Iterable[str]) -> tuple[Instance, ...]:
-    """The instances once all are ready. An instance that ended by itself fails verification; the deadline is an error."""
+def wait_ready(target: Target, service: str, instances: Iterable[str], *, models: int = 1) -> tuple[Instance, ...]:
+    """The instances once all are ready. An instance that ended by itself fails verification; the deadline is an error.
+
+    The deadline grows with the number of models that each instance loads.
+    """
     wanted = set(instances)
-    end = time.monotonic() + DEADLINES_S["instance.start"]
+    began = time.monotonic()
+    patience_s = DEADLINES_S["instance.start"] + models * DEADLINES_S["instance.start.model"]
+    end = began + patience_s
     while True:
-        seen = [i for i in target.observe().of(service) if i.id in wanted]
+        seen = [i for i in target.observe(service).of(service) if i.id in wanted]
         for instance in seen:
             if instance.failure:
-                tail = f": {instance.log_tail[-1][:300]}" if instance.log_tail else ""
-                raise VerificationFailed(Probe("ready", "failed", f"{instance.failure}{tail}", instance.id))
+                said = last_words(instance.log_tail)
+                reason = f"{instance.failure}: {said}" if said else instance.failure
+                raise VerificationFailed(Probe("ready", "failed", reason, instance.id))
         if len(seen) == len(wanted) and all(i.ready for i in seen):
             return tuple(seen)
         if time.monotonic() > end:
             late = sorted(wanted - {i.id for i in seen if i.ready})
             raise Error(
-                f"{service}: {', '.join(late)} not ready after {DEADLINES_S['instance.start']:.0f} s",
+                f"{service}: {', '.join(late)} not ready after {patience_s:.0f} s",
                 hint="read what it wrote: mlrelease logs",
             )
-        time.sleep(POLL_S)
+        time.sleep(max(POLL_S, min(SLOWEST_POLL_S, (time.monotonic() - began) / 10)))
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """Why a server ended, out of its last lines: the newest error in the reference server's log, else the last line."""
+    for line in reversed(lines):
+        try:
+            said = json.loads(line)
+            if said["level"] in ("error", "critical"):
+                return str(said.get("reason") or said["event"])[:300]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return lines[-1][:300] if lines else ""
 
 
 def identity(target: Target, instances: Sequence[Instance], bundle: Bundle) -> tuple[Probe, ...]:
@@ -71,29 +101,45 @@ def identity(target: Target, instances: Sequence[Instance], bundle: Bundle) -> t
     return tuple(probes)
 
 
-def golden(target: Target, instances: Sequence[Instance], artifacts: Sequence[Artifact]) -> tuple[Probe, ...]:
-    """Every instance answers every model's golden rows, once alone and then 50 at a time.
+def golden(
+    target: Target, instances: Sequence[Instance], artifacts: Sequence[Artifact], *, unchanged: Collection[str] = ()
+) -> tuple[Probe, ...]:
+    """Every instance answers every model's golden rows: once alone, and then `TOGETHER` at a time (see `MOST`).
 
-    A model without golden predictions gives a `skipped` probe with the reason.
+    The models named in `unchanged` answered as the same bytes before this Change: they are asked once. A model without
+    golden predictions gives a `skipped` probe with the reason.
     """
-    probes = []
-    for artifact in artifacts:
-        if artifact.golden is None:
-            probes.append(Probe(f"golden:{artifact.name}", "skipped", "the version has no input example"))
-            continue
+    questions = {artifact.name: _Question.of(artifact) for artifact in artifacts if artifact.golden is not None}
+    again = max(LEAST, min(TOGETHER, MOST // max(1, len(questions.keys() - set(unchanged)))))
+    passed: dict[str, list[Probe]] = {}
+    with ThreadPoolExecutor(TOGETHER) as pool:
         for instance in instances:
-            _alone(target, instance, artifact)
-            _together(target, instance, artifact)
-            probes.append(Probe(f"golden:{artifact.name}", "passed", f"alone and {TOGETHER} at a time", instance.id))
+            for name, question in questions.items():
+                wrong = question.wrong(target, instance)
+                if wrong:
+                    raise VerificationFailed(Probe(f"golden:{name}", "failed", f"alone: {wrong}", instance.id))
+            _together(target, instance, [q for name, q in questions.items() if name not in unchanged], again, pool)
+            for name in questions:
+                how = "alone: the same bytes answered before" if name in unchanged else f"alone and {_times(again)}"
+                passed.setdefault(name, []).append(Probe(f"golden:{name}", "passed", how, instance.id))
+    probes: list[Probe] = []
+    for artifact in artifacts:
+        skipped = Probe(f"golden:{artifact.name}", "skipped", "the version has no input example")
+        probes += passed.get(artifact.name, [] if artifact.golden is not None else [skipped])
     return tuple(probes)
 
 
 def settled(target: Target, instances: Sequence[Instance], bundle: Bundle, artifacts: Sequence[Artifact]) -> tuple[Probe, ...]:
     """After the switch: `PROOFS` right answers in a row through the proxy, and the same of every instance.
 
-    Raises `VerificationFailed` when `PROOF_TRIES` answers did not hold such a row.
+    Each answer through the proxy is an identity and the golden rows of all `artifacts`; of more than `EACH_TIME` every
+    one in turn, so that a row of right answers has asked for them all. Raises `VerificationFailed` when `PROOF_TRIES`
+    answers did not hold such a row.
     """
-    through = _row(lambda: _through_proxy(target, bundle, artifacts))
+    questions = [_Question.of(artifact) for artifact in artifacts if artifact.golden is not None]
+    turns = [questions] if len(questions) <= EACH_TIME else [questions[n::PROOFS] for n in range(PROOFS)]
+    turn = itertools.cycle(turns)
+    through = _row(lambda: _through_proxy(target, bundle, next(turn)))
     if through:
         raise VerificationFailed(Probe("proof", "failed", f"through the proxy: {through}"))
     for instance in instances:
@@ -138,19 +184,18 @@ def _row(look: Callable[[], str]) -> str:
     return last or "no steady answer"
 
 
-def _through_proxy(target: Target, bundle: Bundle, artifacts: Sequence[Artifact]) -> str:
+def _through_proxy(target: Target, bundle: Bundle, questions: Sequence[_Question]) -> str:
     said = parse_identity(target.ask_service(bundle.service, "GET", "/identity", timeout_s=_answer_s(), headers=PROBE_HEADERS))
     wrong = identity_mismatch(said, bundle)
     if wrong:
         return wrong
-    for artifact in artifacts:
-        if artifact.golden is not None:
-            answer = target.ask_service(
-                bundle.service, "POST", _path(artifact), _payload(artifact), timeout_s=_answer_s(), headers=PROBE_HEADERS
-            )
-            wrong = _wrong(answer, artifact)
-            if wrong:
-                return wrong
+    for question in questions:
+        answer = target.ask_service(
+            bundle.service, "POST", question.path, question.body, timeout_s=_answer_s(), headers=PROBE_HEADERS
+        )
+        wrong = _wrong(answer, question.artifact)
+        if wrong:
+            return wrong
     return ""
 
 
@@ -159,24 +204,39 @@ def _who(target: Target, instance: Instance, bundle: Bundle) -> str:
     return identity_mismatch(parse_identity(answer), bundle)
 
 
-def _alone(target: Target, instance: Instance, artifact: Artifact) -> None:
-    wrong = _golden_once(target, instance, artifact)
-    if wrong:
-        raise VerificationFailed(Probe(f"golden:{artifact.name}", "failed", f"alone: {wrong}", instance.id))
+def _together(target: Target, instance: Instance, questions: Sequence[_Question], again: int, pool: ThreadPoolExecutor) -> None:
+    """Each question `again` times in a row, `TOGETHER` of them in flight: a model meets itself, and those beside it."""
+    asked = [question for question in questions for _ in range(again)]
+    answers = zip(asked, pool.map(lambda question: question.wrong(target, instance), asked), strict=True)
+    bad: dict[str, list[str]] = {}
+    for question, wrong in answers:
+        if wrong:
+            bad.setdefault(question.artifact.name, []).append(wrong)
+    for name, wrongs in bad.items():
+        reason = f"{len(wrongs)} of {again} at a time: {wrongs[0]}"
+        raise VerificationFailed(Probe(f"golden:{name}", "failed", reason, instance.id))
 
 
-def _together(target: Target, instance: Instance, artifact: Artifact) -> None:
-    with ThreadPoolExecutor(TOGETHER) as pool:
-        answers = list(pool.map(lambda _: _golden_once(target, instance, artifact), range(TOGETHER)))
-    wrong = [answer for answer in answers if answer]
-    if wrong:
-        reason = f"{len(wrong)} of {TOGETHER} at a time: {wrong[0]}"
-        raise VerificationFailed(Probe(f"golden:{artifact.name}", "failed", reason, instance.id))
+def _times(again: int) -> str:
+    return f"{TOGETHER} at a time" if again == TOGETHER else f"{again} times among {TOGETHER} at a time"
 
 
-def _golden_once(target: Target, instance: Instance, artifact: Artifact) -> str:
-    answer = target.ask(instance.id, "POST", _path(artifact), _payload(artifact), timeout_s=_answer_s(), headers=PROBE_HEADERS)
-    return _wrong(answer, artifact)
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The golden rows of one model as the bytes of a request, made once."""
+
+    artifact: Artifact
+    path: str
+    body: bytes
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> _Question:
+        return cls(artifact, _path(artifact), _payload(artifact))
+
+    def wrong(self, target: Target, instance: Instance) -> str:
+        """What is wrong with the instance's answer, empty when it is as expected."""
+        answer = target.ask(instance.id, "POST", self.path, self.body, timeout_s=_answer_s(), headers=PROBE_HEADERS)
+        return _wrong(answer, self.artifact)
 
 
 def _wrong(answer: Answer, artifact: Artifact) -> str:

@@ -17,7 +17,7 @@ from mlrelease.errors import Error
 from mlrelease.history.direction import left_behind, moved_forward
 from mlrelease.history.fold import History
 from mlrelease.log import get
-from mlrelease.model.bundle import Bundle, BundleId
+from mlrelease.model.bundle import IMAGE, SETTINGS, Bundle, BundleId, model_key
 from mlrelease.model.change import Change, ChangeKind, Direction, Outcome
 from mlrelease.model.event import Component, Probe, ServiceReceipt
 from mlrelease.model.live import Instance, Observation, Role
@@ -29,7 +29,10 @@ DRAIN_POLL_S = 0.02
 
 @dataclass(slots=True)
 class Rollout:
-    """One Change being carried out. `proofs` are the probes so far; `switched` is when the traffic has moved."""
+    """One Change being carried out. `proofs` are the probes so far; `switched` is when the traffic has moved.
+
+    `proven` names the models that answered as the same bytes before.
+    """
 
     site: Site
     change: Change
@@ -37,6 +40,7 @@ class Rollout:
     steps: Steps
     before: Observation
     settings: Mapping[str, Any]
+    proven: frozenset[str] = frozenset()
     switched: bool = False
     proofs: list[Probe] = field(default_factory=list)
 
@@ -56,7 +60,9 @@ def roll_out(site: Site, change: Change, history: History, steps: Steps, *, revi
 
     A failure before the switch leaves what serves as it was. After it, a forward move goes back; a rollback stays.
     """
-    rollout = Rollout(site, change, revision, steps, site.target.observe(), _settings(site, change, history))
+    settings = _settings(site, change, history)
+    seen = site.target.observe(change.service)
+    rollout = Rollout(site, change, revision, steps, seen, settings, proven=_proven(change, history, settings))
     try:
         if change.kind is ChangeKind.REMOVE:
             _remove(rollout)
@@ -93,13 +99,13 @@ def _converge(rollout: Rollout) -> None:
         fitting = target.start(launch)
         detail.append(f"{len(fitting)} instances")
     with steps.step("ready"):
-        instances = probes.wait_ready(target, rollout.service, [i.id for i in fitting])
+        instances = probes.wait_ready(target, rollout.service, [i.id for i in fitting], models=len(launch.artifacts))
 
     # (3): each says who it is and predicts what it should, before it gets a request.
     with steps.step("identity"):
         rollout.proofs += probes.identity(target, instances, bundle)
     with steps.step("golden"):
-        rollout.proofs += probes.golden(target, instances, launch.artifacts)
+        rollout.proofs += probes.golden(target, instances, launch.artifacts, unchanged=rollout.proven)
 
     # (4): the traffic, confirmed by the proxy.
     with steps.step("switch") as detail:
@@ -110,13 +116,29 @@ def _converge(rollout: Rollout) -> None:
 
     # (5): settled and proved, through the proxy and of every instance.
     with steps.step("proof"):
-        rollout.proofs += probes.settled(target, instances, bundle, launch.artifacts)
+        changed = [a for a in launch.artifacts if a.name not in rollout.proven]
+        rollout.proofs += probes.settled(target, instances, bundle, changed or launch.artifacts)
 
     # (6): what served before has nothing in flight; it is kept warm, or stopped when it is of the same bundle.
     with steps.step("drain"):
         _drain(rollout, [i.id for i in _others(rollout, instances)])
     with steps.step("retire") as detail:
         detail.append(_retire(rollout, instances))
+
+
+def _proven(change: Change, history: History, settings: Mapping[str, Any]) -> frozenset[str]:
+    """The models that answered here as the same bytes under the same image, variables and interpreter as they now would.
+
+    A repair or new settings prove every model in full: there something other than the models is in question.
+    """
+    if change.before is None or change.after is None or change.kind not in (ChangeKind.UPDATE, ChangeKind.ROLLBACK):
+        return frozenset()
+    before, after = change.before.components(), change.after.components()
+    recorded = history.recorded.get(change.service)
+    pythons = (recorded.settings.get("python") if recorded else None, settings.get("python"))
+    if (before[IMAGE], before[SETTINGS]) != (after[IMAGE], after[SETTINGS]) or pythons[0] != pythons[1]:
+        return frozenset()
+    return frozenset(pin.name for pin in change.after.models if before.get(model_key(pin.name)) == pin.digest)
 
 
 def _remove(rollout: Rollout) -> None:
@@ -187,7 +209,7 @@ def _tidy(rollout: Rollout) -> None:
     """Stops what this rollout started and does not route to: nothing of a candidate is left behind."""
     known = {i.id for i in rollout.before.instances}
     after = rollout.change.after
-    seen = rollout.target.observe()
+    seen = rollout.target.observe(rollout.service)
     if after is None or after.id in _weights(seen, rollout.service):
         # Same bundle as the one that serves: only what is new and unrouted could go, and a repair will take it up.
         return
@@ -235,10 +257,11 @@ def _route(rollout: Rollout, bundle: BundleId, instances: Sequence[Instance]) ->
 def _drain(rollout: Rollout, instances: Sequence[str]) -> None:
     """Waits until the proxy has nothing in flight to these, twice in a row; at the deadline stopping drains on."""
     end = time.monotonic() + DEADLINES_S["instance.drain"]
-    quiet = 0
+    quiet = 0 if instances else 2
     while quiet < 2 and time.monotonic() < end:
         quiet = quiet + 1 if rollout.target.idle(instances) else 0
-        time.sleep(DRAIN_POLL_S)
+        if quiet < 2:
+            time.sleep(DRAIN_POLL_S)
 
 
 def _weights(observation: Observation, service: str) -> Mapping[BundleId, int]:

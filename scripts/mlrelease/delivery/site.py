@@ -87,7 +87,7 @@ def open_site(
         ledger=open_ledger(git, branch, folder / "spool", now),
         cache=ArtifactCache(folder / "cache"),
         target=LocalTarget(environment.name, environment.target.listen, folder, now=now, run_id=run_id),
-        registry=lambda: connect(expand(environment.tracking_uri, values), values),
+        registry=lambda: connect(expand(environment.tracking_uri, values), values, base=git.root),
         variables=values,
         now=now,
     )

@@ -1,1 +1,1 @@
-"""The whole story on one machine: `story` tells it, `load` asks all the while, `models` trains what is deployed."""
+"""The whole story on one machine: `story` tells its `chapters`, `load` asks all the while, `models` trains what is deployed."""

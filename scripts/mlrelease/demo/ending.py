@@ -10,29 +10,31 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.demo.crew import end_group, marked, remembered, sweep
-from mlrelease.demo.place import Place, environment
+from mlrelease.demo.place import ENVIRONMENTS, Place, environment
 from mlrelease.demo.steps import Step, real
 from mlrelease.demo.tell import WIDTH
 from mlrelease.errors import Error
 
-DOWN = ("mlrelease", "down", "production")
-SCHEMA = 1
+DOWN = ("mlrelease", "down")
+SCHEMA = 2
 
 
 def stop_all(place: Place, variables: Mapping[str, str]) -> list[str]:
     """Ends what still runs, in order: load, agent, the environment, the rest. Returns what did not end with these."""
     pids = remembered(place)
-    for name in ("load", "agent", "models", "mlflow"):
+    for name in (*(f"load-{name}" for name in ENVIRONMENTS), "agent", "models", "mlflow"):
         if name in pids:
             end_group(pids[name], place)
-    # What lives now belongs to the environment; what somebody deployed there after us does not have our mark.
-    serving = marked(place) or any((place.state / "instances").glob("*.json"))
-    said = _down(place, variables) if serving and place.host.is_dir() else []
+    # What lives now belongs to the environments; what somebody deployed there after us does not have our mark.
+    said = []
+    for name in ENVIRONMENTS:
+        serving = place.state(name).is_dir() and (marked(place) or any((place.state(name) / "instances").glob("*.json")))
+        said += _down(name, place, variables) if serving and place.host.is_dir() else []
     return [*said, *(f"had to be ended one by one: {line}" for line in sweep(place))]
 
 
@@ -45,15 +47,27 @@ def write_stop_script(place: Place) -> Path:
     return path
 
 
-def write_report(path: str, steps: Sequence[Step], *, sent: int, failed: int, rollback_s: float | None, problem: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a demo: the load's figures, seconds from push to proof by rollback, and seconds by chapter."""
+
+    problem: str
+    sent: int
+    failed: int
+    rollbacks: Mapping[str, float]
+    chapters: Mapping[str, float]
+
+
+def write_report(path: str, steps: Sequence[Step], outcome: Outcome) -> None:
     """What happened as JSON. Raises `Error` when it cannot be written."""
     body = {
         "schema": SCHEMA,
-        "ok": not problem,
-        "problem": problem,
-        "requests_sent": sent,
-        "requests_failed": failed,
-        "rollback_seconds": rollback_s,
+        "ok": not outcome.problem,
+        "problem": outcome.problem,
+        "requests_sent": outcome.sent,
+        "requests_failed": outcome.failed,
+        "rollback_seconds": dict(outcome.rollbacks),
+        "chapter_seconds": dict(outcome.chapters),
         "steps": [asdict(step) for step in steps],
     }
     try:
@@ -62,10 +76,11 @@ def write_report(path: str, steps: Sequence[Step], *, sent: int, failed: int, ro
         raise Error(f"the report cannot be written: {error.strerror}", where=path) from error
 
 
-def _down(place: Place, variables: Mapping[str, str]) -> list[str]:
+def _down(environment: str, place: Place, variables: Mapping[str, str]) -> list[str]:
+    command = (*DOWN, environment)
     try:
         done = subprocess.run(
-            real(DOWN),
+            real(command),
             cwd=place.host,
             env=dict(variables),
             stdin=subprocess.DEVNULL,
@@ -75,8 +90,8 @@ def _down(place: Place, variables: Mapping[str, str]) -> list[str]:
             timeout=DEADLINES_S["demo.step"],
         )
     except subprocess.TimeoutExpired:
-        return [f"`{' '.join(DOWN)}` did not end in {DEADLINES_S['demo.step']:.0f} s"]
-    return [] if done.returncode == 0 else [f"`{' '.join(DOWN)}` ended with {done.returncode}: {done.stderr.strip()[-300:]}"]
+        return [f"`{' '.join(command)}` did not end in {DEADLINES_S['demo.step']:.0f} s"]
+    return [] if done.returncode == 0 else [f"`{' '.join(command)}` ended with {done.returncode}: {done.stderr.strip()[-300:]}"]
 
 
 def main(arguments: list[str]) -> int:
@@ -84,7 +99,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or not (Path(arguments[0]) / "processes.json").is_file():
         sys.stderr.write("usage: python -m mlrelease.demo.ending DIR, the folder of a demo\n")
         return 2
-    place = Place(Path(arguments[0]).resolve(), listen="", mlflow_port=0, made=False)
+    place = Place(Path(arguments[0]).resolve(), listen={}, mlflow_port=0, made=False)
     left = stop_all(place, environment(place, columns=WIDTH))
     for line in left:
         sys.stderr.write(f"{line}\n")

@@ -1,8 +1,9 @@
 """Requests at a steady rate from a process of their own, a JSON line each; and what such lines add up to.
 
-`python -m mlrelease.demo.load --url URL --payload FILE --rate 100 --out FILE`, until SIGTERM. Open loop: a request is due
-by the clock, whether or not earlier ones were answered, so that a slow server cannot hide behind its own slowness.
-Nothing is tried twice: what a client would see as an error is one here. The standard library alone.
+`python -m mlrelease.demo.load --requests FILE --rate 100 --out FILE`, until SIGTERM. The file is a JSON list of
+`{"name", "url", "payload"}`, which are asked in turn. Open loop: a request is due by the clock, whether or not earlier ones
+were answered, so that a slow server cannot hide behind its own slowness. Nothing is tried twice: what a client would see
+as an error is one here. The standard library alone.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from mlrelease.deadlines import DEADLINES_S
 
@@ -33,6 +34,20 @@ OVERLAP_S = 1.0
 """Around a switch old and new answer side by side, requests being under way; by then a version that answers again is back."""
 
 _HEADERS = {"version": "x-model-version", "bundle": "x-bundle", "revision": "x-revision"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked again and again: under which name it is counted, where it is posted, and its JSON body."""
+
+    name: str
+    url: str
+    payload: bytes
+
+    @property
+    def server(self) -> str:
+        """`host:port`."""
+        return urlsplit(self.url).netloc
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +63,7 @@ class Answered:
     bundle: str = ""
     revision: str = ""
     request_id: str = ""
+    name: str = ""
 
     @property
     def failed(self) -> bool:
@@ -79,6 +95,10 @@ class Summary:
         """The requests that failed."""
         return tuple(answer for answer in self.answers if answer.failed)
 
+    def of(self, name: str) -> Summary:
+        """Of the requests of this name alone."""
+        return _summary(answer for answer in self.answers if answer.name == name)
+
     def versions(self, since: float, until: float = float("inf")) -> Mapping[str, int]:
         """How many requests that were sent at `since` or later and over by `until` each version answered."""
         return Counter(a.version for a in self.answers if not a.failed and a.start >= since and a.end <= until)
@@ -89,7 +109,11 @@ def summarize(lines: Iterable[str]) -> Summary:
     text = [line for line in lines if line.strip()]
     if text and not text[-1].endswith("\n"):
         text.pop()
-    answers = tuple(sorted((Answered(**json.loads(line)) for line in text), key=lambda a: a.start))
+    return _summary(sorted((Answered(**json.loads(line)) for line in text), key=lambda a: a.start))
+
+
+def _summary(given: Iterable[Answered]) -> Summary:
+    answers = tuple(given)
     failed = sum(answer.failed for answer in answers)
     return Summary(len(answers), failed, _spans(answers), answers)
 
@@ -114,12 +138,11 @@ def _spans(answers: Iterable[Answered]) -> tuple[Span, ...]:
 class Load:
     """The generator: one thread keeps the clock, the others each hold a connection. `run` comes back when all is over."""
 
-    def __init__(self, url: str, payload: bytes, *, rate: float, out: TextIO) -> None:
-        self._url = urlsplit(url)
-        self._payload = payload
+    def __init__(self, asked: Sequence[Asked], *, rate: float, out: TextIO) -> None:
+        self._asked = tuple(asked)
         self._rate = rate
         self._out = out
-        self._due: queue.SimpleQueue[float | None] = queue.SimpleQueue()
+        self._due: queue.SimpleQueue[tuple[float, Asked] | None] = queue.SimpleQueue()
         self._writing = threading.Lock()
         self._stop = threading.Event()
         self._broken: OSError | None = None
@@ -139,7 +162,7 @@ class Load:
         while not self._stop.wait(max(0.0, began + count / self._rate - time.monotonic())):
             if count / self._rate >= seconds:
                 break
-            self._due.put(at + count / self._rate)
+            self._due.put((at + count / self._rate, self._asked[count % len(self._asked)]))
             count += 1
         for _ in threads:
             self._due.put(None)
@@ -149,15 +172,18 @@ class Load:
             raise self._broken
 
     def _work(self) -> None:
-        connection: http.client.HTTPConnection | None = None
+        connections: dict[str, http.client.HTTPConnection] = {}
         while (due := self._due.get()) is not None:
-            connection = connection or _connection(self._url)
-            answered, keep = _ask(connection, self._url.path or "/", self._payload, due)
-            if not keep:
+            at, asked = due
+            connection = connections.get(asked.server) or _connection(asked.server)
+            answered, keep = _ask(connection, asked, at)
+            if keep:
+                connections[asked.server] = connection
+            else:
                 connection.close()
-                connection = None
+                connections.pop(asked.server, None)
             self._write(_line(answered))
-        if connection is not None:
+        for connection in connections.values():
             connection.close()
 
     def _write(self, line: str) -> None:
@@ -170,24 +196,25 @@ class Load:
             self.stop()
 
 
-def _connection(url: SplitResult) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(url.hostname or "", url.port, timeout=DEADLINES_S["demo.request"])
+def _connection(server: str) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(server, timeout=DEADLINES_S["demo.request"])
 
 
-def _ask(connection: http.client.HTTPConnection, path: str, payload: bytes, due: float) -> tuple[Answered, bool]:
+def _ask(connection: http.client.HTTPConnection, asked: Asked, due: float) -> tuple[Answered, bool]:
     """One request, and whether the connection can take another."""
+    path = urlsplit(asked.url).path or "/"
     request_id = uuid.uuid4().hex
     start = time.time()
     try:
-        connection.request("POST", path, payload, {"Content-Type": "application/json", "X-Request-Id": request_id})
+        connection.request("POST", path, asked.payload, {"Content-Type": "application/json", "X-Request-Id": request_id})
         response = connection.getresponse()
         response.read()
     except (OSError, http.client.HTTPException) as error:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        return Answered(due, start, time.time(), 0, what, request_id=request_id), False
+        return Answered(due, start, time.time(), 0, what, request_id=request_id, name=asked.name), False
     said = {name: response.getheader(header, "") for name, header in _HEADERS.items()}
     wrong = "" if 200 <= response.status < 300 else f"status {response.status}"
-    answered = Answered(due, start, time.time(), response.status, wrong, **said, request_id=request_id)
+    answered = Answered(due, start, time.time(), response.status, wrong, **said, request_id=request_id, name=asked.name)
     return answered, not response.will_close
 
 
@@ -197,28 +224,40 @@ def _line(answered: Answered) -> str:
     return json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}) + "\n"
 
 
+def read_requests(path: Path) -> tuple[Asked, ...]:
+    """What a file of requests says. Raises `ValueError` for one that says something else, `OSError` when it cannot be read."""
+    try:
+        said = json.loads(path.read_text())
+        found = tuple(Asked(str(r["name"]), str(r["url"]), json.dumps(r["payload"]).encode()) for r in said)
+    except (TypeError, KeyError) as error:
+        raise ValueError("not a list of requests with name, url and payload") from error
+    if not found or any(urlsplit(asked.url).scheme != "http" for asked in found):
+        raise ValueError("at least one request, each to a url that begins with http://")
+    return found
+
+
 def main(arguments: list[str]) -> int:
     """The program: 0 when it was stopped or its time was over, 1 when a file cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m mlrelease.demo.load", description="Requests at a steady rate.")
-    parser.add_argument("--url", required=True, help="where to POST, e.g. http://127.0.0.1:8080/invocations")
-    parser.add_argument("--payload", required=True, type=Path, metavar="FILE", help="the JSON body of every request")
+    parser.add_argument("--requests", required=True, type=Path, metavar="FILE", help='JSON: [{"name", "url", "payload"}, …]')
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="a JSON line per request goes here")
     parser.add_argument("--rate", type=float, default=25.0, help=f"requests per second, up to {HIGHEST_RATE:g}")
     parser.add_argument("--seconds", type=float, default=600.0, help="at most so long; SIGTERM ends it before")
     options = parser.parse_args(arguments)
     if not 0 < options.rate <= HIGHEST_RATE:
         parser.error(f"--rate is above 0 and at most {HIGHEST_RATE:g}")
-    if urlsplit(options.url).scheme != "http":
-        parser.error("--url begins with http://")
     try:
-        payload = options.payload.read_bytes()
+        asked = read_requests(options.requests)
         with options.out.open("w", encoding="utf-8") as out:
-            load = Load(options.url, payload, rate=options.rate, out=out)
+            load = Load(asked, rate=options.rate, out=out)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, load.stop)
             load.run(options.seconds)
     except OSError as error:
         sys.stderr.write(f"load: {error.filename or options.out}: {error.strerror}\n")
+        return 1
+    except ValueError as error:
+        sys.stderr.write(f"load: {options.requests}: {error}\n")
         return 1
     return 0
 

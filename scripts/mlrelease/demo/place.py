@@ -18,7 +18,11 @@ from mlrelease.errors import Error, UsageError
 from mlrelease.forge.command import environment as git_environment
 from mlrelease.targets.local.files import LONGEST_SOCKET_PATH
 
-_SOCKET_ROOM = len("/state/s/v123456.4194304")
+STAGING, PRODUCTION = "staging", "production"
+ENVIRONMENTS = (STAGING, PRODUCTION)
+"""Both on this machine, each with a listener and a folder of its own."""
+
+_SOCKET_ROOM = len("/production/s/v123456.4194304")
 _SCRUBBED = ("CI", "GITHUB_", "MLFLOW_", "MLRELEASE_", "XDG_", "PYTHONWARNINGS", "PYTHONIOENCODING")
 
 _PORTS = range(20000, 32000)
@@ -37,10 +41,10 @@ _NOBODY = {"NAME": "Demo", "EMAIL": "demo@example.com"}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One demo's folder and addresses. `made` says that the folder itself was made for it."""
+    """One demo's folder and addresses. `listen` is by environment; `made` says that the folder itself was made for it."""
 
     root: Path
-    listen: str
+    listen: Mapping[str, str]
     mlflow_port: int
     made: bool
 
@@ -49,10 +53,9 @@ class Place:
         """The MLflow server."""
         return f"http://127.0.0.1:{self.mlflow_port}"
 
-    @property
-    def url(self) -> str:
-        """Where predictions are asked for."""
-        return f"http://{self.listen}/wine/invocations"
+    def url(self, environment: str, service: str, model: str) -> str:
+        """Where predictions of a model are asked for."""
+        return f"http://{self.listen[environment]}/{service}/models/{model}/invocations"
 
     @property
     def laptop(self) -> Path:
@@ -64,10 +67,9 @@ class Place:
         """The clone that the agent reads."""
         return self.root / "host"
 
-    @property
-    def state(self) -> Path:
-        """`target.state_dir`."""
-        return self.root / "state"
+    def state(self, environment: str) -> Path:
+        """`target.state_dir` of an environment."""
+        return self.root / environment
 
     @property
     def mlflow(self) -> Path:
@@ -86,18 +88,16 @@ class Place:
 
     @property
     def trace(self) -> Path:
-        """The file that would be written if anybody loaded the poisoned pickle."""
+        """The file that would be written if anybody loaded the hostile pickle."""
         return self.root / "trace.txt"
 
-    @property
-    def payload(self) -> Path:
-        """The body of every request of the load."""
-        return self.root / "payload.json"
+    def requests(self, environment: str) -> Path:
+        """What the clients of an environment ask, in turn."""
+        return self.root / f"requests-{environment}.json"
 
-    @property
-    def answers(self) -> Path:
-        """The output of the load."""
-        return self.logs / "load.jsonl"
+    def answers(self, environment: str) -> Path:
+        """What the clients of an environment got."""
+        return self.logs / f"load-{environment}.jsonl"
 
     def remove(self) -> None:
         """Removes what the demo wrote; a folder that was there before stays, empty as it was."""
@@ -126,7 +126,9 @@ def make_place(directory: str) -> Place:
                 root.rmdir()
             limit = LONGEST_SOCKET_PATH - _SOCKET_ROOM
             raise UsageError(f"{root} is too long for the unix sockets in it", hint=f"at most {limit} bytes: --in /tmp/demo")
-        place = Place(root, f"127.0.0.1:{_free_port()}", _free_port(), made)
+        ports = _free_ports(1 + len(ENVIRONMENTS))
+        listen = {name: f"127.0.0.1:{port}" for name, port in zip(ENVIRONMENTS, ports, strict=False)}
+        place = Place(root, listen, ports[-1], made)
         for folder in (place.mlflow, place.logs, place.temporary):
             folder.mkdir()
     except OSError as error:
@@ -187,13 +189,18 @@ def _short_temporary() -> str:
     return str(short) if len(folder) > 40 and os.access(short, os.W_OK) else folder
 
 
-def _free_port() -> int:
-    for _ in range(100):
+def _free_ports(count: int) -> list[int]:
+    """So many ports, all different, that were free just now."""
+    found: list[int] = []
+    for _ in range(100 * count):
         port = secrets.choice(_PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
-    raise UsageError(f"no port between {_PORTS.start} and {_PORTS.stop} is free", hint="see who holds them: ss -ltnp")
+        if port not in found:
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise UsageError(f"no {count} ports between {_PORTS.start} and {_PORTS.stop} are free", hint="see who holds them: ss -ltnp")

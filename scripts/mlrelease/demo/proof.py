@@ -21,8 +21,11 @@ class Proved:
     until: float
 
 
-def proved(events: Iterable[Mapping[str, Any]], service: str) -> list[Proved]:
-    """The passes that moved a service of one model, oldest first, from the events of `history --output json`."""
+def proved(events: Iterable[Mapping[str, Any]], service: str, model: str = "") -> list[Proved]:
+    """The passes that ended well for a service, oldest first, from the events of `history --output json`.
+
+    The versions are those of `model` (default: the one of the service's own name).
+    """
     moves = [
         (event, event["services"][service])
         for event in sorted(events, key=lambda event: str(event["at"]))
@@ -32,7 +35,7 @@ def proved(events: Iterable[Mapping[str, Any]], service: str) -> list[Proved]:
     for index, (event, receipt) in enumerate(moves):
         following = moves[index + 1][0]["started_at"] if index + 1 < len(moves) else None
         until = from_iso(following) if following else float("inf")
-        version = receipt["after"]["models"][0]["version"]
+        version = next(pin["version"] for pin in receipt["after"]["models"] if pin["name"] == (model or service))
         found.append(Proved(version, event["revision"], receipt["change"], from_iso(event["finished_at"]), until))
     return found
 

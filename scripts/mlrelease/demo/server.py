@@ -10,18 +10,18 @@ from mlrelease.demo.place import Place
 from mlrelease.errors import Error
 from mlrelease.targets.local.envoy import find_binary
 
-_NEEDED = (("mlflow", "mlflow"), ("sklearn", "local"), ("fastapi", "local"), ("supervisor", "local"))
+_NEEDED = ("mlflow", "sklearn", "statsmodels", "fastapi", "supervisor")
 
 
 def check_installed() -> None:
-    """Raises `Error` that names what is missing and the extra that has it."""
-    for module, extra in _NEEDED:
+    """Raises `Error` that names what is missing."""
+    for module in _NEEDED:
         if importlib.util.find_spec(module) is None:
-            raise _missing(module, extra)
+            raise _missing(module)
     try:
         distribution("mlflow")  # mlflow-skinny brings the same module, without a server
     except PackageNotFoundError as error:
-        raise _missing("the MLflow server", "mlflow") from error
+        raise _missing("the MLflow server") from error
     find_binary()
 
 
@@ -36,5 +36,5 @@ def server_command(place: Place) -> list[str]:
     ]
 
 
-def _missing(what: str, extra: str) -> Error:
-    return Error(f"the demo needs {what}, which is not installed", hint=f"pip install 'mlrelease[{extra}]'")
+def _missing(what: str) -> Error:
+    return Error(f"the demo needs {what}, which is not installed", hint="pip install 'mlrelease[demo]'")

@@ -23,6 +23,9 @@ from mlrelease.errors import Error
 
 _CLONES = ("laptop", "host")
 _POLL_S = 0.1
+HEAD, TAIL = 14, 8
+"""So many lines of a command are shown as they come, and so many of its last ones: a fleet has a row for each model."""
+
 _INTERRUPT_S = 5.0
 """After Ctrl-C a command gets this long to put things back."""
 
@@ -54,17 +57,30 @@ class Runner:
 
         def show(line: str) -> None:
             lines.append(line)
-            self.teller.output(line)
+            if len(lines) <= HEAD:
+                self.teller.output(line)
 
         try:
             code = follow(real(argv), show, cwd=cwd, variables=self.variables, columns=self.teller.room, terminal=_wide(argv))
         except KeyboardInterrupt:
             self.steps.append(Step(name, " ".join(argv), 130, expected, round(time.monotonic() - began, 3)))
             raise
+        finally:
+            for line in shortened(lines):
+                self.teller.output(line)
         self.steps.append(Step(name, " ".join(argv), code, expected, round(time.monotonic() - began, 3)))
         if code != expected:
             raise Error(f"`{' '.join(argv)}` ({name}) ended with {code} where {expected} was expected")
         return lines
+
+
+def shortened(lines: Sequence[str]) -> Iterator[str]:
+    """What is shown of a command's lines once it has ended: those after the head, the middle of a long rest left out."""
+    rest = lines[HEAD:]
+    if len(rest) > TAIL + 1:
+        yield f"… {len(rest) - TAIL} more lines"
+        rest = rest[-TAIL:]
+    yield from rest
 
 
 def real(argv: Sequence[str]) -> list[str]:

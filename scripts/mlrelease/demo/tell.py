@@ -86,20 +86,28 @@ def tame(line: str, *, styled: bool) -> str:
     return "".join(inert(_ANY_ESCAPE.sub("", part)) + style for part, style in zip(kept, styles, strict=True)).rstrip()
 
 
-def ending(summary: Summary, roles: Mapping[str, str]) -> list[str]:
-    """The table of the load: what was sent, what failed, and which version answered when. `roles` describe versions."""
+def ending(summary: Summary, roles: Mapping[tuple[str, str], str]) -> list[str]:
+    """The table of the load: what was sent, what failed, and which version answered when, by the requests' names.
+
+    `roles` describe versions, by name and version.
+    """
     seconds = summary.answers[-1].end - summary.answers[0].start if summary.answers else 0.0
     begin = summary.answers[0].start if summary.answers else 0.0
-    rows = [("version", "answered from", "until", "requests", "")]
+    rows = [("asked", "version", "answered from", "until", "requests", "")]
     rows += [
-        (s.version, f"{s.first - begin:.2f} s", f"{s.last - begin:.2f} s", str(s.answers), roles.get(s.version, ""))
-        for s in summary.spans
+        (name, s.version, _clock(s.first - begin), _clock(s.last - begin), str(s.answers), roles.get((name, s.version), ""))
+        for name in dict.fromkeys(answer.name for answer in summary.answers)
+        for s in summary.of(name).spans
     ]
     lines = [f"{summary.sent} requests in {seconds:.1f} s, {summary.failed} failed"]
     if summary.sent and not summary.failed:
         # Rule of three: with no failure in n trials, the 95 % upper bound of the rate is 3/n.
         lines[0] += f" (so with 95 % confidence fewer than {300 / summary.sent:.2g} % do)"
     return [*lines, "", *table(rows)]
+
+
+def _clock(seconds: float) -> str:
+    return f"{seconds:.2f} s"
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

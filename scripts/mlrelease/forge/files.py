@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -71,11 +72,11 @@ def on_disk(root: Path, prefix: str) -> dict[str, SourceFile]:
     if not os.path.lexists(top):
         return {}
     if not top.is_dir():
-        return {prefix: _read(top)}
-    return dict(_walk(top, prefix))
+        return {prefix: _read(str(top))}
+    return dict(_walk(str(top), prefix))
 
 
-def _walk(folder: Path, at: str) -> Iterator[tuple[str, SourceFile]]:
+def _walk(folder: str, at: str) -> Iterator[tuple[str, SourceFile]]:
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
@@ -87,30 +88,46 @@ def _walk(folder: Path, at: str) -> Iterator[tuple[str, SourceFile]]:
             continue
         name = os.fsencode(entry.name).decode(errors="backslashreplace")
         path = f"{at}/{name}" if at else name
-        if entry.is_symlink():
+        # The kind comes with the listing: no call per file before the one that opens it.
+        if entry.is_file(follow_symlinks=False):
+            yield path, _read(entry.path)
+        elif entry.is_symlink():
             yield path, SourceFile(b"", "symlink")
-        elif entry.is_dir(follow_symlinks=False):
-            if os.path.lexists(os.path.join(entry.path, ".git")):  # noqa: PTH118 - entry.path may hold undecodable bytes
-                yield path, SourceFile(b"", "submodule")
-            else:
-                yield from _walk(Path(entry.path), path)
+        elif not entry.is_dir(follow_symlinks=False):
+            yield path, SourceFile(b"", _kind(entry.path))
+        elif os.path.lexists(os.path.join(entry.path, ".git")):  # noqa: PTH118 - entry.path may hold undecodable bytes
+            yield path, SourceFile(b"", "submodule")
         else:
-            yield path, _read(Path(entry.path))
+            yield from _walk(entry.path, path)
 
 
-def _read(path: Path) -> SourceFile:
+def _kind(path: str) -> str:
+    """What a thing that is no file, folder or link is. It is not opened: that alone may wait, or do something."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return "unreadable"
+    named = ((stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+    return next((name for is_one, name in named if is_one(mode)), "not a file")
+
+
+def _read(path: str) -> SourceFile:
     try:
         # Opened without following and without waiting: between the look and the open it may have become a link or a pipe.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return SourceFile(b"", "symlink" if path.is_symlink() else "unreadable")
-    with os.fdopen(fd, "rb") as file:
+    except OSError as error:
+        return SourceFile(b"", "symlink" if error.errno == errno.ELOOP else "unreadable")
+    try:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
-            return SourceFile(b"", "not a file")
+            return SourceFile(b"", _kind(path))
         if about.st_size > LARGE_BYTES:
             return SourceFile(b"", "too large")
-        try:
-            return SourceFile(file.read(LARGE_BYTES))
-        except OSError:
-            return SourceFile(b"", "unreadable")
+        data = os.read(fd, LARGE_BYTES)
+        while len(data) < about.st_size and (more := os.read(fd, LARGE_BYTES)):  # a network's file system gives less at once
+            data += more
+        return SourceFile(data)
+    except OSError:
+        return SourceFile(b"", "unreadable")
+    finally:
+        os.close(fd)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlrelease.gates.interface import Evidence, Subject, stands_in_cache, word
-from mlrelease.model.gate import GateResult, GateStatus
+from mlrelease.model.change import Direction
+from mlrelease.model.gate import GateResult, GateStatus, SkipReason
 
 ID = "exists"
 
@@ -23,6 +24,9 @@ def evaluate(options: Mapping[str, Any], subject: Subject, evidence: Evidence) -
         return word(ID, subject, GateStatus.PASSED, f"{label} is in this host's cache", source="cache")
     if evidence.error:
         return word(ID, subject, GateStatus.ERRORED, evidence.error)
+    if not evidence.asked and subject.direction is Direction.NONE:
+        reason = "this model does not move: the registry was not asked"
+        return word(ID, subject, GateStatus.SKIPPED, reason, skip_reason=SkipReason.NOT_APPLICABLE)
     if not evidence.asked:
         return word(ID, subject, GateStatus.ERRORED, "the registry was not asked")
     facts = evidence.facts

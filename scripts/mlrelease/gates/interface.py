@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
 from mlrelease.model.bundle import Digest, ModelPin, model_key
 from mlrelease.model.change import Direction
@@ -74,13 +74,16 @@ class Metrics:
 class ScannedFile:
     """One file that would be unpickled or executed: its path, format, and every global it names as `module.name`.
 
-    `problem` is set where the scanner could not read it to its end.
+    `problem` is set where the scanner could not read it to its end. `known` are those of its globals that are known
+    to have carried attacks. What is no pickle names the file itself (`file:code/x.py`) or MLflow's loader
+    (`loader:mlflow.sklearn`).
     """
 
     path: str
     format: str
     globals: tuple[str, ...] = ()
     problem: str = ""
+    known: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ class Promotion:
     """What the ledger of the source environment knows of this model digest, under this image digest.
 
     `verified_at`: when the pair was first verified there (0: never). `exercised`: what ran when it was.
-    `not_before`: the moment at which the soak is served (0: no soak asked for). `error`: the ledger could not be read.
+    `not_before`: the moment at which the soak is served (0: no soak asked for; infinite: it was replaced there before).
+    `error`: the ledger could not be read. `rejection`: who rejected it there and why (empty: nobody).
     """
 
     environment: str
@@ -122,6 +126,7 @@ class Promotion:
     exercised: tuple[str, ...] = ()
     not_before: float = 0.0
     error: str = ""
+    rejection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,9 @@ class Evidence:
     `asked`: the registry answered, so that `facts is None` means that the version does not exist. `error`: it could
     not be asked, and why. `found_digest`: of the bytes that would be loaded. `digest_error`: those could not be read,
     nor what else stands in the files. `cached`: the host's own cache holds the pin's digest, hashed now. `baseline_*`
-    belong to the subject's baseline. `rejection`: why it may not move forward here (empty: it may).
+    belong to the subject's baseline; `baseline_error`: it could not be asked for, `baseline_gone`: it is no longer to be
+    had (deleted, or overwritten). `rejection`: why it may not move forward here (empty: it may).
+    `size` counts the bytes of all its files.
     """
 
     facts: VersionFacts | None = None
@@ -145,10 +152,13 @@ class Evidence:
     signature: Signature | None = None
     baseline_signature: Signature | None = None
     baseline_error: str = ""
+    baseline_gone: str = ""
     scan: ScanReport | None = None
     smoke: SmokeReport | None = None
     promotion: Promotion | None = None
     rejection: str = ""
+    size: int | None = None
+    baseline_size: int | None = None
 
 
 class Gate(Protocol):
@@ -177,3 +187,20 @@ def word(
 def stands_in_cache(subject: Subject, evidence: Evidence) -> bool:
     """Whether the host's own cache is evidence enough: the component moves back to bytes verified here (DESIGN §5.5)."""
     return subject.direction is Direction.BACK and evidence.cached
+
+
+def not_moving(gate: str, subject: Subject) -> GateResult | None:
+    """The word of a gate on how good a version is where none newer moves in; None where it must judge.
+
+    What moves back passed when it was live; what stays was judged when it came.
+    """
+    match subject.direction:
+        case Direction.BACK:
+            reason, skip = "it moves back to what was verified here before", SkipReason.ROLLBACK
+        case Direction.NONE:
+            reason, skip = "this model does not move", SkipReason.NOT_APPLICABLE
+        case Direction.FORWARD:
+            return None
+        case _:
+            assert_never(subject.direction)
+    return word(gate, subject, GateStatus.SKIPPED, reason, skip_reason=skip)

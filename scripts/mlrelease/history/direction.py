@@ -51,6 +51,11 @@ def rejection_of(history: History, service: str, after: Bundle, changes: tuple[C
     return None
 
 
+def rejection_text(rejection: Rejection) -> str:
+    """Who rejected and why, as it stands after "is" or "was"."""
+    return f"rejected by {rejection.actor}: {rejection.reason}"
+
+
 def left_behind(changes: tuple[ComponentChange, ...]) -> tuple[tuple[ComponentKey, str], ...]:
     """What a move back rejects: the values that its components left, without `absent` ones."""
     return tuple((c.key, c.before) for c in changes if c.direction is Direction.BACK and c.before != ABSENT)

@@ -9,6 +9,7 @@ from typing import Any
 from mlrelease.model.bundle import ABSENT, Bundle, BundleId, ComponentKey
 from mlrelease.model.change import ChangeKind, Outcome
 from mlrelease.model.event import (
+    Approved,
     Component,
     DeployFinished,
     DeployStarted,
@@ -24,13 +25,17 @@ from mlrelease.model.event import (
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One succeeded Change of a service: what was proved to answer (None: that nothing answers), and which event says so."""
+    """One succeeded Change of a service: what was proved to answer (None: that nothing answers), and which event says so.
+
+    `exercised` names the parts of the bundle that really ran there.
+    """
 
     bundle: Bundle | None
     revision: str
     at: float
     event: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    exercised: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,8 @@ class History:
     `first_verified` maps (service, component, value) to the place of its first verification in the order of events;
     `verified` holds every succeeded Change of a service, oldest first; `started` is the newest start that nobody
     finished or superseded (its expiry is judged by who knows the time); `applied` the revision of the newest
-    receipt with a success in it.
+    receipt with a success in it. `lifted` are the rejections that stand no more, each with the moment at which a
+    person lifted it. `approvals` are those not used up (see `_Folder`), expired ones included: the fold knows no time.
     """
 
     environment: str
@@ -72,7 +78,9 @@ class History:
     verified: Mapping[str, tuple[Recorded, ...]] = field(default_factory=dict)
     first_verified: Mapping[tuple[str, ComponentKey, str], int] = field(default_factory=dict)
     rejections: tuple[Rejection, ...] = ()
+    lifted: tuple[tuple[Rejection, float], ...] = ()
     holds: tuple[Held, ...] = ()
+    approvals: tuple[Approved, ...] = ()
     attempts: Mapping[tuple[str, BundleId], Attempt] = field(default_factory=dict)
     started: DeployStarted | None = None
     applied: str = ""
@@ -86,6 +94,20 @@ class History:
     def holds_on(self, service: str, now: float) -> tuple[Held, ...]:
         """The holds in force on a service, its own and the environment's."""
         return tuple(h for h in self.holds if h.service in ("", service) and (not h.until or h.until > now))
+
+    def approval_of(self, service: str, before: Bundle | None, after: Bundle | None, now: float) -> Approved | None:
+        """The newest approval in force of exactly this Change: all components before and after, by digest; else None."""
+        old = before.components() if before else {}
+        new = after.components() if after else {}
+        for approval in reversed(self.approvals):
+            if (
+                approval.service == service
+                and approval.expires_at > now
+                and dict(approval.before) == old
+                and dict(approval.after) == new
+            ):
+                return approval
+        return None
 
     def last_good(self, service: str, *, before: BundleId | None) -> Recorded | None:
         """The newest verified entry of another bundle than `before` that no rejection covers; None when there is none."""
@@ -107,6 +129,13 @@ def fold(environment: str, events: Iterable[Event | UnknownEvent]) -> History:
 
 
 class _Folder:
+    """Takes events one by one.
+
+    An approval is used up by any succeeded Change that moves its service's recorded components (whether it was the
+    approved one or another: `before` holds no more, and must not come to hold again by a rollback), and by a rejection of
+    something that it approved, since its approver did not know of that.
+    """
+
     def __init__(self, environment: str) -> None:
         self._environment = environment
         self._height = 0
@@ -115,7 +144,9 @@ class _Folder:
         self._first: dict[tuple[str, ComponentKey, str], int] = {}
         self._born: dict[str, int] = {}
         self._rejections: list[Rejection] = []
+        self._lifted: list[tuple[Rejection, float]] = []
         self._holds: list[Held] = []
+        self._approvals: list[Approved] = []
         self._attempts: dict[tuple[str, BundleId], Attempt] = {}
         self._started: DeployStarted | None = None
         self._applied = ""
@@ -140,8 +171,9 @@ class _Folder:
             case Rejected():
                 self._reject(event.service, event.components, event, event.reason, by_person=True)
             case Unrejected():
-                lifted = set(event.components)
-                self._rejections = [r for r in self._rejections if r.service != event.service or not (r.components & lifted)]
+                self._lift(event)
+            case Approved():
+                self._approvals.append(event)
             case UnknownEvent():
                 self._unknown.append(event.kind)
 
@@ -155,7 +187,9 @@ class _Folder:
             self._attempts[key] = Attempt(receipt.outcome, receipt.reason, earlier.count + 1 if earlier else 1, event.at)
 
     def _succeed(self, event: DeployFinished, service: str, receipt: ServiceReceipt) -> None:
-        entry = Recorded(receipt.after, event.revision, event.at, event.id, receipt.settings)
+        entry = Recorded(receipt.after, event.revision, event.at, event.id, receipt.settings, receipt.exercised)
+        if _components(self._recorded.get(service)) != _components(entry):
+            self._approvals = [a for a in self._approvals if a.service != service]
         self._recorded[service] = entry
         self._verified.setdefault(service, []).append(entry)
         # Mending what is recorded says nothing about another bundle that git wants: that one's wait goes on.
@@ -177,9 +211,15 @@ class _Folder:
     ) -> None:
         if not components:  # a rejection that names nothing would cover every bundle
             return
-        self._rejections.append(
-            Rejection(service, frozenset(components), reason, event.at, event.actor, event.id, by_person=by_person)
-        )
+        rejection = Rejection(service, frozenset(components), reason, event.at, event.actor, event.id, by_person=by_person)
+        self._rejections.append(rejection)
+        self._approvals = [a for a in self._approvals if a.service != service or not rejection.components <= set(a.after)]
+
+    def _lift(self, event: Unrejected) -> None:
+        named = set(event.components)
+        gone = [r for r in self._rejections if r.service == event.service and r.components & named]
+        self._lifted += [(rejection, event.at) for rejection in gone]
+        self._rejections = [r for r in self._rejections if r not in gone]
 
     def result(self) -> History:
         return History(
@@ -189,9 +229,15 @@ class _Folder:
             verified={name: tuple(entries) for name, entries in self._verified.items()},
             first_verified=dict(self._first),
             rejections=tuple(self._rejections),
+            lifted=tuple(self._lifted),
             holds=tuple(self._holds),
+            approvals=tuple(self._approvals),
             attempts=dict(self._attempts),
             started=self._started,
             applied=self._applied,
             unknown=tuple(self._unknown),
         )
+
+
+def _components(entry: Recorded | None) -> dict[ComponentKey, str]:
+    return entry.bundle.components() if entry and entry.bundle else {}

@@ -11,7 +11,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +117,21 @@ class Ledger:
         broken = self._rewritten or next(breaks(links), "")
         return LedgerView(events, len(events), online=self._online, spooled=len(spooled), broken=broken)
 
+    def environments(self, *, fetch: bool = True) -> tuple[str, ...]:
+        """The environments that have events, sorted: whether or not any file names them. With `fetch` as in `read`."""
+        waiting = self._spool.events()  # before the tip: see spool.py
+        if fetch:
+            self._look()
+        names = {one.event.environment for one in waiting}
+        tip = self._ref.known()
+        if tip is not None:
+            listing = self._git.call("ls-tree", "-r", "-d", "-z", "--name-only", "--full-tree", tip)
+            if listing.code:
+                raise Error(f"the ledger at {tip[:12]} cannot be read: {listing.messages}", hint="git fsck")
+            folders = listing.out.decode(errors="backslashreplace").split("\0")
+            names |= {name for name, _, inner in (folder.partition("/") for folder in folders) if inner == "events"}
+        return tuple(sorted(names))
+
     def verify(self, environment: str) -> tuple[str, ...]:
         """Every place where the history of an environment does not hold: the chain, and files changed or removed later."""
         _check_folder(environment)
@@ -147,11 +162,15 @@ class Ledger:
 
     def golden(self, digest: str) -> dict[str, Any] | None:
         """The golden predictions stored for a model digest; None when there are none."""
-        return self._blob(_blob_path("golden", digest))
+        return self.goldens([digest]).get(digest)
+
+    def goldens(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The golden predictions stored for these model digests, by digest, in one look; those without are not in it."""
+        return self._blobs({digest: _blob_path("golden", digest) for digest in digests})
 
     def manifest(self, digest: str) -> dict[str, Any] | None:
         """The manifest stored for a digest; None when there is none."""
-        return self._blob(_blob_path("manifests", digest))
+        return self._blobs({digest: _blob_path("manifests", digest)}).get(digest)
 
     def heartbeat(self, environment: str) -> dict[str, Any] | None:
         """What the agent of an environment last said of itself; None when none ever did."""
@@ -186,11 +205,19 @@ class Ledger:
 
     def put_golden(self, digest: str, data: Mapping[str, Any]) -> None:
         """Stores the golden predictions of a model digest, once: the first writer wins."""
-        self.append([], blobs={_blob_path("golden", digest): stored(data)})
+        self.put_goldens([(digest, data)])
+
+    def put_goldens(self, goldens: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        """The same of many versions, in one commit."""
+        self.append([], blobs={_blob_path("golden", digest): stored(data) for digest, data in goldens})
 
     def put_manifest(self, digest: str, data: Mapping[str, Any]) -> None:
         """Stores the manifest of a digest, once: the first writer wins."""
-        self.append([], blobs={_blob_path("manifests", digest): stored(data)})
+        self.put_manifests({digest: data})
+
+    def put_manifests(self, manifests: Mapping[str, Mapping[str, Any]]) -> None:
+        """The same of many digests, in one commit."""
+        self.append([], blobs={_blob_path("manifests", digest): stored(data) for digest, data in manifests.items()})
 
     def beat(self, environment: str, data: Mapping[str, Any]) -> None:
         """Says that the agent of an environment lives, with `data`. Never raises for git or the remote: it is logged."""
@@ -335,23 +362,34 @@ class Ledger:
         self._read[environment] = (tip, links)
         return links
 
-    def _blob(self, path: str) -> dict[str, Any] | None:
-        data = self._spool.blobs().get(path)
-        if data is None:
-            data = self._blob_at(path, self._ref.known())
-        if data is None:
+    def _blobs(self, paths: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+        """The JSON objects at these paths, by the keys given: the spool's, else those known here, else the remote's."""
+        spool = self._spool.blobs()
+        found = {path: spool[path] for path in paths.values() if path in spool}
+        found |= self._blobs_at([path for path in paths.values() if path not in found], self._ref.known())
+        if len(found) < len(set(paths.values())):
+            before = self._ref.known()
             self._look()
-            data = self._blob_at(path, self._ref.known())
-        if data is None:
-            return None
-        try:
-            content = json.loads(data)
-        except ValueError as e:
-            raise Error(f"{path} in the ledger is damaged", hint="git log mlrelease/ledger shows who wrote it") from e
-        return content if isinstance(content, dict) else None
+            tip = self._ref.known()
+            if tip != before:
+                found |= self._blobs_at([path for path in paths.values() if path not in found], tip)
+        contents: dict[str, dict[str, Any]] = {}
+        for key, path in paths.items():
+            if path not in found:
+                continue
+            try:
+                content = json.loads(found[path])
+            except ValueError as e:
+                raise Error(f"{path} in the ledger is damaged", hint="git log mlrelease/ledger shows who wrote it") from e
+            if isinstance(content, dict):
+                contents[key] = content
+        return contents
 
-    def _blob_at(self, path: str, tip: str | None) -> bytes | None:
-        return self._git.blobs([f"{tip}:{path}"])[0] if tip else None
+    def _blobs_at(self, paths: Sequence[str], tip: str | None) -> dict[str, bytes]:
+        if tip is None or not paths:
+            return {}
+        datas = self._git.blobs([f"{tip}:{path}" for path in paths])
+        return {path: data for path, data in zip(paths, datas, strict=True) if data is not None}
 
 
 def _new_by_environment(contents: Sequence[Mapping[str, Any]], known: set[str]) -> dict[str, tuple[Mapping[str, Any], ...]]:

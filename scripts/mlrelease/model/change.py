@@ -82,7 +82,8 @@ class ComponentChange:
 class Change:
     """`before → after` for one service.
 
-    `blocked` is why it may not be done now (empty: it may); `drift` lists what a repair or a settings change mends.
+    `blocked` is why it may not be done now (empty: it may), `waits_until` the moment at which that ends by itself (0: it
+    does not, or nobody knows when); `drift` lists what a repair or a settings change mends.
     """
 
     service: str
@@ -95,6 +96,7 @@ class Change:
     blocked: str = ""
     blocked_by: str = ""
     gate_results: tuple[GateResult, ...] = ()
+    waits_until: float = 0.0
 
     @property
     def direction(self) -> Direction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -165,7 +165,30 @@ class Unrejected:
     components: tuple[Component, ...]
 
 
-Event = DeployStarted | DeployFinished | Held | Unheld | Rejected | Unrejected
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A person's yes to exactly one Change: this service, from these components to those, until `expires_at`.
+
+    `before` is empty for a first deploy, `after` for a removal. `approver` said yes; `actor` wrote it down (a workflow
+    may write for a reviewer).
+    """
+
+    KIND: ClassVar[str] = "approved"
+    id: str
+    environment: str
+    at: float
+    actor: str
+    service: str
+    before: tuple[Component, ...]
+    after: tuple[Component, ...]
+    approver: str
+    expires_at: float
+    run_url: str = ""
+    reason: str = ""
+
+
+Event = DeployStarted | DeployFinished | Held | Unheld | Rejected | Unrejected | Approved
+_KINDS = frozenset(cls.KIND for cls in (DeployStarted, DeployFinished, Held, Unheld, Rejected, Unrejected, Approved))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +252,16 @@ def event_to_json(event: Event) -> dict[str, Any]:
             return common | {"reason": event.reason, "service": event.service}
         case Rejected() | Unrejected():
             return common | {"reason": event.reason, "service": event.service, "components": _components(event.components)}
+        case Approved():
+            return common | {
+                "service": event.service,
+                "before": _components(event.before),
+                "after": _components(event.after),
+                "approver": event.approver,
+                "expires_at": iso(event.expires_at),
+                "run_url": event.run_url,
+                "reason": event.reason,
+            }
 
 
 def receipt_to_json(receipt: ServiceReceipt) -> dict[str, Any]:
@@ -256,8 +289,7 @@ def event_from_json(data: Mapping[str, Any]) -> Event | UnknownEvent:
     """
     kind = data["kind"]
     at = from_iso(data["at"])
-    known = {cls.KIND for cls in (DeployStarted, DeployFinished, Held, Unheld, Rejected, Unrejected)}
-    if data.get("schema") != SCHEMA or kind not in known:
+    if data.get("schema") != SCHEMA or kind not in _KINDS:
         return UnknownEvent(kind, data["id"], data["environment"], at, data.get("actor", ""), data)
     common: dict[str, Any] = {"id": data["id"], "environment": data["environment"], "at": at, "actor": data["actor"]}
     if kind == DeployStarted.KIND:
@@ -287,7 +319,16 @@ def event_from_json(data: Mapping[str, Any]) -> Event | UnknownEvent:
         return Held(**common, until=from_iso(data["until"]) if data.get("until") else 0.0)
     if kind == Unheld.KIND:
         return Unheld(**common)
-    components = tuple((ComponentKey(key), value) for key, value in data["components"])
+    if kind == Approved.KIND:
+        return Approved(
+            **common,
+            before=_components_from_json(data["before"]),
+            after=_components_from_json(data["after"]),
+            approver=data["approver"],
+            expires_at=from_iso(data["expires_at"]),
+            run_url=data.get("run_url", ""),
+        )
+    components = _components_from_json(data["components"])
     return Rejected(**common, components=components) if kind == Rejected.KIND else Unrejected(**common, components=components)
 
 
@@ -299,7 +340,7 @@ def _receipt_from_json(service: str, data: Mapping[str, Any]) -> ServiceReceipt:
         reason=data["reason"],
         before=Bundle.from_json(service, data["before"]) if data["before"] else None,
         after=Bundle.from_json(service, data["after"]) if data["after"] else None,
-        rejects=tuple((ComponentKey(key), value) for key, value in data["rejects"]),
+        rejects=_components_from_json(data["rejects"]),
         gate_results=tuple(data["gate_results"]),
         probes=tuple(Probe(**probe) for probe in data["probes"]),
         steps=tuple(Step(**step) for step in data["steps"]),
@@ -310,3 +351,7 @@ def _receipt_from_json(service: str, data: Mapping[str, Any]) -> ServiceReceipt:
 
 def _components(components: tuple[Component, ...]) -> list[list[str]]:
     return [[str(key), value] for key, value in components]
+
+
+def _components_from_json(pairs: Iterable[Sequence[str]]) -> tuple[Component, ...]:
+    return tuple((ComponentKey(key), value) for key, value in pairs)

@@ -62,3 +62,32 @@ class GateSpec:
 
     gate: str
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """What an entry of the same key replaces: the id, and for `metric` the metric's name with it."""
+        metric = self.options.get("metric")
+        return f"{self.gate} {metric}" if self.gate == "metric" and metric else self.gate
+
+
+MAX_GROWTH = "100%"
+"""The gate `size` by default: to twice the size. A retrained model is seldom larger, and one that is was seldom meant to be."""
+
+WAIVABLE = ("metric", "signature", "size", "smoke")
+"""The gates that a waiver can open. No person can vouch for bytes that are not the pin's, that would run what the policy
+forbids, that were never verified in the environment before, or that were rejected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A person's word that one version may pass one gate. `expires` is the last day (ISO, UTC) on which it holds.
+
+    `metric` narrows a waiver of the gate `metric` to one of its metrics; empty: all of them.
+    """
+
+    gate: str
+    version: str
+    reason: str
+    approver: str
+    expires: str
+    metric: str = ""

@@ -98,12 +98,16 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """All that a target needs to run a bundle. `env` is expanded and never written to a log or a receipt."""
+    """All that a target needs to run a bundle. `env` is expanded and never written to a log or a receipt.
+
+    `python` is the interpreter that runs the reference server, empty: the one that runs this program.
+    """
 
     bundle: Bundle
     artifacts: tuple[Artifact, ...]
     replicas: int
     env: tuple[tuple[str, str], ...] = ()
+    python: str = ""
 
 
 @dataclass(frozen=True, slots=True)

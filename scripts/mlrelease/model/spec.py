@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from mlrelease.model.bundle import Bundle, ImagePin, ModelPin
 from mlrelease.model.finding import Finding
-from mlrelease.model.gate import GateSpec
+from mlrelease.model.gate import GateSpec, Waiver
 
 GOLDEN_RTOL = 1e-6
 """Relative tolerance of golden predictions unless the model file says otherwise (DESIGN §2)."""
@@ -44,7 +44,7 @@ class TargetSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One model file. `gates` are already merged over the environment's."""
+    """One model file. `gates` are already merged over the environment's, the implicit ones included."""
 
     path: str
     name: str
@@ -53,11 +53,15 @@ class ModelSpec:
     gates: tuple[GateSpec, ...] = ()
     golden_rtol: float = GOLDEN_RTOL
     state: State = State.PRESENT
+    waivers: tuple[Waiver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceSpec:
-    """One service file with the models that name it; `models` holds only present ones, sorted by name."""
+    """One service file with the models that name it; `models` holds only present ones, sorted by name.
+
+    `python` is the interpreter of the service's own runtime on a target that runs no image; empty: the tool's own.
+    """
 
     path: str
     name: str
@@ -68,6 +72,7 @@ class ServiceSpec:
     timeout_s: float = 60.0
     env: tuple[tuple[str, str], ...] = ()
     state: State = State.PRESENT
+    python: str = ""
 
     @property
     def bundle(self) -> Bundle:

@@ -88,7 +88,7 @@ def demo(
     report: Annotated[str, typer.Option("--report", metavar="FILE", help="Write what happened as JSON.")] = "",
     directory: Annotated[str, typer.Option("--in", metavar="DIR", help="The scratch folder (default: a temporary one).")] = "",
 ) -> None:
-    """Tell the whole story on this machine: deploy, bump, tamper, fail, revert, prove, under load."""
+    """Tell the whole story on this machine: stage, promote, refuse, roll back, prove, under load."""
     from mlrelease.demo.story import demo as run  # noqa: PLC0415
 
     raise typer.Exit(guarded(lambda: run(keep=keep, report=report, directory=directory)))

@@ -11,13 +11,23 @@ from mlrelease.parsing.app import app, emitted, given, with_workspace
 
 @app.command()
 def init(
-    directory: Annotated[str, typer.Argument(metavar="DIR", help="The folder of the new repository.")],
+    directory: Annotated[str, typer.Argument(metavar="[DIR]", help="The folder of the new repository.")] = "",
     remote: Annotated[str, typer.Option(help="A git remote to push to.")] = "",
     tracking_uri: Annotated[str, typer.Option(help="The MLflow server, e.g. ${MLFLOW_TRACKING_URI}.")] = "",
     listen: Annotated[str, typer.Option(help="host:port of the environment's proxy.")] = "",
     state_dir: Annotated[str, typer.Option(help="Where the environment keeps its state on the host.")] = "",
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Refresh schemas and unit of a repository that is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --upgrade: show it, write nothing.")] = False,
 ) -> None:
     """Make a repository with a working example environment."""
+    if upgrade:
+        from mlrelease.commands.vendored import upgrade as refresh  # noqa: PLC0415
+
+        given.directory = directory or given.directory
+        with_workspace(lambda workspace: refresh(workspace, dry_run=dry_run))
+        return
+    if not directory or dry_run:
+        raise typer.BadParameter("name a new folder" if not directory else "goes with --upgrade", param_hint="DIR")
     from mlrelease.commands.init import InitOptions  # noqa: PLC0415
     from mlrelease.commands.init import init as run  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""A person's word in the ledger: `hold`, `unhold`, `reject`, `unreject`."""
+"""A person's word in the ledger: `approve`, `hold`, `unhold`, `reject`, `unreject`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,44 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mlrelease.errors import UsageError
 from mlrelease.parsing.app import app, with_workspace
-from mlrelease.parsing.arguments import Env, Image, Model, OfService, OneService, Reason, Version
+from mlrelease.parsing.arguments import Env, Image, Model, OfService, OneService, Reason, Services, Version
 
 if TYPE_CHECKING:
     from mlrelease.commands.workspace import Workspace
     from mlrelease.render.report import Report
+
+
+@app.command()
+def approve(
+    environment: Env,
+    service: Services = None,
+    expires: Annotated[str, typer.Option("--expires", help="So long it holds: 90s, 10m, 24h, 7d.")] = "7d",
+    run_url: Annotated[str, typer.Option("--run-url", metavar="URL", help="The run in which it was given.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why, if there is more to say than yes.")] = "",
+    plan: Annotated[str, typer.Option("--plan", metavar="FILE", help="Refuse unless this plan (JSON) is still the plan.")] = "",
+) -> None:
+    """Say yes to exactly the changes that wait for an approval."""
+
+    def run(workspace: Workspace) -> Report:
+        from mlrelease.commands.approve import ApproveOptions  # noqa: PLC0415
+        from mlrelease.commands.approve import approve as verb  # noqa: PLC0415
+
+        return verb(workspace, environment, ApproveOptions(tuple(service or ()), _seconds(expires), run_url, reason, plan))
+
+    with_workspace(run)
+
+
+def _seconds(text: str) -> float:
+    """The seconds of `24h`, above zero: an approval without end, or ended before it began, is none."""
+    from mlrelease.spec.rules import WrongValueError  # noqa: PLC0415
+    from mlrelease.spec.values import seconds, timeout  # noqa: PLC0415
+
+    try:
+        return seconds(timeout(text))
+    except WrongValueError as error:
+        raise UsageError(f"{text!r} is no time to expire after", hint="--expires 24h") from error
 
 
 @app.command()

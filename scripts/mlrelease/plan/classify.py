@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from mlrelease.history.direction import component_changes, rejection_of
+from mlrelease.history.direction import component_changes, rejection_of, rejection_text
 from mlrelease.history.fold import Attempt, History
 from mlrelease.model.bundle import Bundle
 from mlrelease.model.change import ComponentChange, Direction, Outcome
+from mlrelease.model.event import Held
 from mlrelease.model.live import Observation, Role
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec, State
+from mlrelease.model.when import iso
 from mlrelease.plan.drift import drift, leftovers, settings_changes, settings_of
+from mlrelease.plan.policy import approval_wait, first_wait
 
 RETRY_FIRST_S = 5.0
 """A bundle whose try did not succeed is tried again after 5 s, 10 s, 20 s … (at once when a person says `deploy`)."""
@@ -34,7 +37,10 @@ class Situation(StrEnum):
     BACK = "back"
     REJECTED = "rejected"
     HELD = "held"
-    UNSUPPORTED = "unsupported"
+    UNREAD = "unread"
+    UNPROMOTED = "unpromoted"
+    SOAKING = "soaking"
+    UNAPPROVED = "unapproved"
     WAITING = "waiting"
     UNMENDED = "unmended"
     RESET = "reset"
@@ -46,7 +52,8 @@ class Situation(StrEnum):
 class Classified:
     """The situation of one service with what it was judged from.
 
-    `keep` is set where the desired bundle may not run: then the recorded one is kept as it should be, and `drift` is its.
+    Where the desired bundle may not run, the recorded one is kept as it should be, and `drift` is its. `until` is the
+    moment at which a wait ends by itself (0: it does not).
     """
 
     service: str
@@ -56,6 +63,7 @@ class Classified:
     components: tuple[ComponentChange, ...] = ()
     drift: tuple[str, ...] = ()
     why: str = ""
+    until: float = 0.0
 
 
 def classify(
@@ -66,14 +74,16 @@ def classify(
     *,
     now: float,
     impatient: bool,
+    source: History | None = None,
 ) -> Classified:
     """The situation of `service`. `impatient`: a person asked, so no waiting after an errored try.
 
-    Without an observation nothing is drifted: we could not look.
+    `source` is the history of the environment promoted from. Without an observation nothing is drifted: we could not
+    look.
     """
     spec = environment.services.get(service)
     recorded = history.bundle(service)
-    tired = "" if recorded is None or impatient else _waits(history, recorded, now)
+    tired = None if recorded is None or impatient else _waits(history, recorded, now)
     # While a repair waits for its next try, drift of what is recorded is not acted on.
     seen = None if tired else observation
     if service in environment.invalid:
@@ -85,11 +95,31 @@ def classify(
     if State.ABSENT in (spec.state, environment.state):
         if recorded is None:
             return Classified(service, Situation.GONE, None, None, drift=_left(observation, service))
-        return Classified(service, Situation.UNWANTED, None, recorded, component_changes(history, service, recorded, None))
+        return _unwanted(service, environment, history, seen, recorded=recorded, now=now)
     desired = spec.bundle
     if recorded is not None and recorded.id == desired.id:
         return _settled(spec, environment, history, observation, desired=desired, recorded=recorded, tired=tired)
-    return _moving(spec, environment, history, seen, desired=desired, recorded=recorded, now=now, impatient=impatient)
+    return _moving(
+        spec, environment, history, seen, desired=desired, recorded=recorded, now=now, impatient=impatient, source=source
+    )
+
+
+def _unwanted(
+    service: str,
+    environment: EnvironmentSpec,
+    history: History,
+    observation: Observation | None,
+    *,
+    recorded: Bundle,
+    now: float,
+) -> Classified:
+    """A removal. It is no move back: where forward moves need an approval, taking a service away needs one too."""
+    changes = component_changes(history, service, recorded, None)
+    wait = approval_wait(environment, history, service, recorded, None, now=now)
+    if wait is None:
+        return Classified(service, Situation.UNWANTED, None, recorded, changes)
+    wrong = _drift_of(recorded, None, history, observation)
+    return Classified(service, Situation.UNAPPROVED, None, recorded, changes, wrong, wait.why)
 
 
 def _settled(
@@ -100,13 +130,15 @@ def _settled(
     *,
     desired: Bundle,
     recorded: Bundle,
-    tired: str,
+    tired: Attempt | None,
 ) -> Classified:
     entry = history.recorded[spec.name]
     changed = settings_changes(entry.settings, settings_of(environment, spec), recorded, desired)
     wrong = changed or (drift(observation, spec.name, desired, replicas=spec.replicas) if observation else ())
     if wrong and tired:
-        return Classified(spec.name, Situation.UNMENDED, desired, recorded, drift=wrong, why=tired)
+        return Classified(
+            spec.name, Situation.UNMENDED, desired, recorded, drift=wrong, why=_tried(tired), until=not_before(tired)
+        )
     if changed:
         return Classified(spec.name, Situation.RESET, desired, recorded, drift=changed)
     return Classified(spec.name, Situation.DRIFTED if wrong else Situation.IN_SYNC, desired, recorded, drift=wrong)
@@ -122,38 +154,49 @@ def _moving(
     recorded: Bundle | None,
     now: float,
     impatient: bool,
+    source: History | None,
 ) -> Classified:
     changes = component_changes(history, spec.name, recorded, desired)
     wrong = _drift_of(recorded, spec, history, observation)
 
-    def found(situation: Situation, why: str = "") -> Classified:
-        return Classified(spec.name, situation, desired, recorded, changes, wrong, why)
+    def found(situation: Situation, why: str = "", until: float = 0.0) -> Classified:
+        return Classified(spec.name, situation, desired, recorded, changes, wrong, why, until)
 
     back = bool(changes) and all(change.direction is Direction.BACK for change in changes)
     rejection = rejection_of(history, spec.name, desired, changes)
     if rejection:
         # Nothing is on the move to a rejected bundle: what its try left behind is a leftover.
         wrong = _drift_of(recorded, None, history, observation)
-        return found(Situation.REJECTED, f"rejected by {rejection.actor}: {rejection.reason}")
-    waits = "" if impatient else _waits(history, desired, now)
-    if waits:
-        return found(Situation.WAITING, waits)
+        return found(Situation.REJECTED, rejection_text(rejection))
+    tired = None if impatient else _waits(history, desired, now)
+    if tired:
+        return found(Situation.WAITING, _tried(tired), not_before(tired))
     if back:
         return found(Situation.BACK)
     holds = history.holds_on(spec.name, now)
     if holds:
-        return found(Situation.HELD, f"held by {holds[-1].actor}: {holds[-1].reason}")
-    if environment.approval_required or environment.promotes_from or environment.soak_s:
-        # Fail closed: a policy that this version cannot keep must not be passed over in silence.
-        return found(Situation.UNSUPPORTED, "approval, promotes_from and soak are not built in this version")
+        return found(Situation.HELD, *_held(holds))
+    wait = first_wait(environment, history, source, changes, recorded=recorded, desired=desired, now=now)
+    if wait:
+        return found(Situation(wait.policy.value), wait.why, wait.until)
     return found(Situation.FIRST if recorded is None else Situation.FORWARD)
 
 
-def _waits(history: History, bundle: Bundle, now: float) -> str:
-    """Why the bundle is not tried now: its last try did not succeed, and the wait is not over. Empty: it may be."""
+def _held(holds: tuple[Held, ...]) -> tuple[str, float]:
+    """Who holds and why, and when the last of the holds ends (0: one of them has no end)."""
+    newest = holds[-1]
+    ends = f" until {iso(newest.until)}" if newest.until else ""
+    until = max(h.until for h in holds) if all(h.until for h in holds) else 0.0
+    return f"held by {newest.actor}{ends}: {newest.reason}", until
+
+
+def _waits(history: History, bundle: Bundle, now: float) -> Attempt | None:
+    """The last try at the bundle, where it did not succeed and the wait after it is not over; None: it may be tried."""
     attempt = history.attempts.get((bundle.service, bundle.id))
-    if attempt is None or not_before(attempt) <= now:
-        return ""
+    return None if attempt is None or not_before(attempt) <= now else attempt
+
+
+def _tried(attempt: Attempt) -> str:
     times = "once" if attempt.count == 1 else f"{attempt.count} times"
     return f"{attempt.outcome}: {attempt.reason}; tried {times}"
 

@@ -12,14 +12,18 @@ from mlrelease.model.spec import EnvironmentSpec, ServiceSpec
 
 
 def settings_of(environment: EnvironmentSpec, service: ServiceSpec) -> dict[str, Any]:
-    """The settings that are updated in place, as the receipt keeps them."""
-    return {
+    """The settings that are updated in place, as the receipt keeps them.
+
+    `python` stands there only where the file names one: it belongs to the host, not to what answers, and so not to the bundle.
+    """
+    settings = {
         "replicas": service.replicas,
         "strategy": service.strategy.value,
         "timeout_s": service.timeout_s,
         "listen": environment.target.listen,
         "golden_rtol": {model.name: model.golden_rtol for model in service.models},
     }
+    return settings | ({"python": service.python} if service.python else {})
 
 
 def settings_changes(recorded: Mapping[str, Any], wanted: Mapping[str, Any], before: Bundle, after: Bundle) -> tuple[str, ...]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mlrelease.gates.interface import Origin, Subject
 from mlrelease.history.fold import History
-from mlrelease.model.bundle import Bundle, ModelPin, model_key
+from mlrelease.model.bundle import IMAGE, Bundle, model_key
 from mlrelease.model.change import Change, ChangeKind, Direction, Health, Plan, Sync
-from mlrelease.model.gate import GateResult
+from mlrelease.model.gate import GateResult, GateStatus
 from mlrelease.model.live import Observation
 from mlrelease.model.spec import EnvironmentSpec
 from mlrelease.plan.classify import Classified, Situation, classify
 from mlrelease.plan.drift import health_of
-from mlrelease.plan.table import ACTIONS, KEEPS_RECORDED
+from mlrelease.plan.table import ACTIONS, KEEPS_RECORDED, Action
+
+JUDGED_WHILE_WAITING = frozenset({"hold", "soak", "approval", "promotion"})
+"""What blocks a Change that is judged all the same when a person asks."""
 
 
 def make_plan(
@@ -26,15 +30,17 @@ def make_plan(
     impatient: bool = True,
     only: frozenset[str] = frozenset(),
     removals_allowed: bool = False,
+    source: History | None = None,
 ) -> Plan:
     """One Change per service that is declared, invalid, recorded or seen running; `only` narrows it (empty: all).
 
+    `source` is the history of the environment promoted from; None where there is none, or where it could not be read.
     More than one removal at once is blocked unless `removals_allowed` (DESIGN §6 row 4).
     """
     seen = {i.service for i in observation.instances} if observation else set()
     names = sorted(set(environment.services) | environment.invalid | set(history.recorded) | (seen - {""}))
     cases = [
-        classify(name, environment, history, observation, now=now, impatient=impatient)
+        classify(name, environment, history, observation, now=now, impatient=impatient, source=source)
         for name in names
         if not only or name in only
     ]
@@ -54,24 +60,50 @@ def make_plan(
     )
 
 
-def pins_to_judge(change: Change) -> tuple[tuple[ModelPin, bool], ...]:
-    """The model pins whose gates this Change must pass, each with whether it moves back."""
-    if change.kind not in (ChangeKind.CREATE, ChangeKind.UPDATE, ChangeKind.ROLLBACK) or change.after is None or change.blocked:
+def subjects(
+    change: Change, environment: EnvironmentSpec, *, now: float, may_load: bool = True, impatient: bool = False
+) -> tuple[Subject, ...]:
+    """The models whose gates this Change must pass: those that move, and under an image that moves forward into a promoted
+    environment all of them (direction NONE).
+
+    None for a Change that is blocked; `impatient` (a person asked): one that only waits for a person or for time is judged
+    all the same, so that whoever approves it sees what its gates say.
+    """
+    if change.kind not in (ChangeKind.CREATE, ChangeKind.UPDATE, ChangeKind.ROLLBACK) or change.after is None:
         return ()
-    directions = {c.key: c.direction for c in change.components}
+    if change.blocked and not (impatient and change.blocked_by.partition(":")[0] in JUDGED_WHILE_WAITING):
+        return ()
+    moves = {component.key: component.direction for component in change.components}
+    promoted = bool(environment.promotes_from) and moves.get(IMAGE) is Direction.FORWARD
+    before = {pin.name: pin for pin in change.before.models} if change.before else {}
     return tuple(
-        (pin, directions[key] is Direction.BACK) for pin in change.after.models if (key := model_key(pin.name)) in directions
+        Subject(
+            environment=environment.name,
+            service=change.service,
+            pin=pin,
+            direction=moves.get(model_key(pin.name), Direction.NONE),
+            image=change.after.image.reference,
+            baseline=before.get(pin.name),
+            baseline_origin=Origin.RECORDED if pin.name in before else Origin.NONE,
+            now=now,
+            may_load=may_load,
+        )
+        for pin in change.after.models
+        if promoted or model_key(pin.name) in moves
     )
 
 
 def judge(plan: Plan, results: Mapping[str, tuple[GateResult, ...]]) -> Plan:
-    """The plan with each service's gate results; a Change with one that does not open is blocked by it."""
+    """The plan with each service's gate results; a Change with one that does not open is blocked by it.
+
+    One that failed is named before one that could not tell: another try will not open it.
+    """
     changes = []
     for change in plan.changes:
         said = results.get(change.service, ())
         shut = [result for result in said if not result.opens]
         if shut and not change.blocked:
-            first = shut[0]
+            first = min(shut, key=lambda result: result.status is not GateStatus.FAILED)
             more = f" (and {len(shut) - 1} more)" if len(shut) > 1 else ""
             why = f"gate {first.gate} {first.status} for {first.component}: {first.reason}{more}"
             changes.append(replace(change, gate_results=said, blocked=why, blocked_by=f"gate:{first.gate}:{first.status}"))
@@ -92,7 +124,7 @@ def _change(case: Classified) -> Change:
             after=case.recorded,
             drift=case.drift,
         )
-    kind = action.kind
+    kind = _kind(case, action)
     if case.situation is Situation.GONE and case.drift:
         return Change(case.service, ChangeKind.REMOVE, "not wanted, but something of it runs", None, None, drift=case.drift)
     after: Bundle | None = case.desired
@@ -101,14 +133,24 @@ def _change(case: Classified) -> Change:
     return Change(
         service=case.service,
         kind=kind,
-        reason=action.reason,
+        reason=ACTIONS[Situation.UNWANTED].reason if kind is ChangeKind.REMOVE else action.reason,
         before=case.recorded,
         after=after,
         components=case.components,
         drift=case.drift if kind in (ChangeKind.REPAIR, ChangeKind.SETTINGS) else (),
         blocked=(case.why or action.reason) if action.blocked_by else "",
         blocked_by=action.blocked_by,
+        waits_until=case.until,
     )
+
+
+def _kind(case: Classified, action: Action) -> ChangeKind:
+    """What it would be if it were not blocked: the table's rows of blocked moves stand for updates, births and ends alike."""
+    if action.kind is not ChangeKind.UPDATE or not action.blocked_by:
+        return action.kind
+    if case.recorded is None:
+        return ChangeKind.CREATE
+    return ChangeKind.REMOVE if case.desired is None else ChangeKind.UPDATE
 
 
 def _sync(case: Classified, observation: Observation | None) -> Sync:

@@ -29,7 +29,10 @@ ACTIONS: dict[Situation, Action] = {
     Situation.BACK: Action(ChangeKind.ROLLBACK, "git moved back to what was verified here before"),
     Situation.REJECTED: Action(ChangeKind.UPDATE, "git wants a rejected bundle", "rejected"),
     Situation.HELD: Action(ChangeKind.UPDATE, "git moved forward", "hold"),
-    Situation.UNSUPPORTED: Action(ChangeKind.UPDATE, "git moved forward", "unsupported"),
+    Situation.UNREAD: Action(ChangeKind.UPDATE, "git moved forward", "promotion:errored"),
+    Situation.UNPROMOTED: Action(ChangeKind.UPDATE, "git moved forward", "promotion"),
+    Situation.SOAKING: Action(ChangeKind.UPDATE, "git moved forward", "soak"),
+    Situation.UNAPPROVED: Action(ChangeKind.UPDATE, "git moved forward", "approval"),
     Situation.WAITING: Action(ChangeKind.UPDATE, "the last try did not succeed", "waiting"),
     Situation.UNMENDED: Action(ChangeKind.REPAIR, "the last repair did not succeed", "waiting"),
     Situation.RESET: Action(ChangeKind.SETTINGS, "settings changed"),
@@ -44,7 +47,10 @@ KEEPS_RECORDED = frozenset(
         Situation.UNDECLARED,
         Situation.REJECTED,
         Situation.HELD,
-        Situation.UNSUPPORTED,
+        Situation.UNREAD,
+        Situation.UNPROMOTED,
+        Situation.SOAKING,
+        Situation.UNAPPROVED,
         Situation.WAITING,
     }
 )

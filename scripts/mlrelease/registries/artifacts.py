@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlrelease.errors import Error
-from mlrelease.registries.interface import FileFacts
+from mlrelease.registries.interface import FileFacts, VersionFacts
 
 LARGEST_DEPTH = 32
 MOST_FILES = 100_000
+STORES = ("s3", "gs", "wasbs", "abfss")
+"""The stores outside of MLflow that are read through its client, each with the library of its own."""
 
 
 def safe_name(name: object, where: str) -> str:
@@ -25,6 +27,38 @@ def safe_name(name: object, where: str) -> str:
         hint="nothing was written; look at the version's artifacts on the server",
         where=where,
     )
+
+
+def scheme_of(uri: str) -> str:
+    """The address's scheme in lower case; `file` for a bare path."""
+    return uri.partition(":")[0].lower() if ":" in uri else "file"
+
+
+def readable(facts: VersionFacts, uri: str) -> str:
+    """`uri`, if it is of a kind that can be read. Raises `Error` for others, saying why."""
+    label, scheme = f"{facts.name} version {facts.version}", scheme_of(uri)
+    if not uri:
+        raise Error(f"{label}: its logged model or run was deleted, so its files are gone", hint="register it again")
+    if scheme == "file" and not local_root(uri).is_absolute():
+        raise Error(f"{label}: its files lie in a folder without a full path", hint="register the version again", where=uri)
+    if scheme not in ("mlflow-artifacts", "file", *STORES):
+        raise Error(
+            f"{label}: its files lie at {scheme}:, which cannot be read from here",
+            hint=f"start the server with --serve-artifacts, so that it hands the files on; or keep them in {', '.join(STORES)}",
+        )
+    return uri
+
+
+def checked(facts: VersionFacts, uri: str, found: Iterable[FileFacts]) -> tuple[FileFacts, ...]:
+    """The files sorted by path. Raises `Error` when there is none."""
+    files = tuple(sorted(found, key=lambda file: file.path))
+    if not files:
+        raise Error(
+            f"{facts.name} version {facts.version} has no files where the registry says they are",
+            hint="they were deleted or never logged: register the version again",
+            where=uri,
+        )
+    return files
 
 
 def proxied_path(uri: str, authority: tuple[str, int]) -> str:

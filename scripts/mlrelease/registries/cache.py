@@ -88,6 +88,24 @@ class ArtifactCache:
         """The registry's present files of the version, whatever they are: their digest and their folder in the cache."""
         return self._download(facts, registry, None)
 
+    def entries(self) -> dict[Digest, float]:
+        """The complete entries, and when the registry last gave each (seconds since 1970)."""
+        found = {path.name: path.lstat().st_mtime for path in self._children() if _ENTRY.fullmatch(path.name)}
+        for path in self._children(_ORIGIN):
+            name = path.name.removeprefix(_ORIGIN)[:64]
+            if name in found:
+                found[name] = max(found[name], path.lstat().st_mtime)
+        return {Digest(f"sha256:{name}"): at for name, at in found.items()}
+
+    def litter(self) -> tuple[Path, ...]:
+        """What is no entry and nobody works on: downloads that were never finished, and what was moved aside as damaged."""
+        found = self._children(_DAMAGED)
+        for path in self._children(_TEMPORARY):
+            if (descriptor := _lock(path)) is not None:
+                os.close(descriptor)
+                found.append(path)
+        return tuple(found)
+
     def prune(self, keep: Iterable[Digest]) -> tuple[Digest, ...]:
         """Removes all entries but `keep`, and what was moved aside as damaged; returns the digests that it removed."""
         kept = {self._entry(digest).name for digest in keep}
@@ -157,8 +175,8 @@ class ArtifactCache:
 
     def _sweep(self) -> None:
         """Removes the temporary folders whose owner is dead."""
-        for path in self._children():
-            if path.name.startswith(_TEMPORARY) and (descriptor := _lock(path)) is not None:
+        for path in self._children(_TEMPORARY):
+            if (descriptor := _lock(path)) is not None:
                 try:
                     _remove(path)
                 finally:
@@ -174,9 +192,10 @@ class ArtifactCache:
                 return
         _remove(gone)
 
-    def _children(self) -> list[Path]:
+    def _children(self, prefix: str = "") -> list[Path]:
+        # Names first: with thousands of entries, a path object for each at every download would cost more than the download.
         try:
-            return sorted(self.root.iterdir())
+            return [self.root / name for name in sorted(os.listdir(self.root)) if name.startswith(prefix)]  # noqa: PTH208
         except FileNotFoundError:
             return []
         except OSError as e:

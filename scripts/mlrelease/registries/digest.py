@@ -22,6 +22,8 @@ unhashed can be loaded from there.
 
 _CHUNK = 1 << 20
 _WORKERS = min(4, os.cpu_count() or 1)  # hashing is bound by disk and memory, not by more threads
+_WORTH_THREADS = 8 << 20
+"""Bytes of a version that pay for threads: below, starting them takes longer than hashing (1 ms, a thousand times in a fleet)."""
 
 
 class ManifestEntry(NamedTuple):
@@ -40,8 +42,11 @@ def manifest(root: Path) -> tuple[ManifestEntry, ...]:
     """
     try:
         paths = [p for p in _walk(root, root) if p.rpartition("/")[2] != LEFT_OUT]
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            entries = list(pool.map(lambda path: _entry(root, path), paths))
+        if sum((root / path).lstat().st_size for path in paths) < _WORTH_THREADS:
+            entries = [_entry(root, path) for path in paths]
+        else:
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                entries = list(pool.map(lambda path: _entry(root, path), paths))
     except OSError as e:
         raise Error(f"cannot read the model's files: {e.strerror}", where=e.filename or str(root)) from e
     if not entries:

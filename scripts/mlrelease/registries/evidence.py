@@ -5,36 +5,40 @@ One bad pin spoils its own evidence only; a registry that is down is evidence to
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from mlrelease.errors import Error, UnavailableError
+from mlrelease.errors import Error
 from mlrelease.gates.interface import Evidence
 from mlrelease.model.bundle import ModelPin
+from mlrelease.registries.asking import ask, text_of
 from mlrelease.registries.cache import ArtifactCache
-from mlrelease.registries.interface import DigestMismatch, ModelRegistry, VersionFacts
+from mlrelease.registries.interface import DigestMismatch, ModelRegistry
 
-_WORKERS = 16
 _DOWNLOADS = 4  # each of them fetches its files concurrently
-_PATIENCE = 3  # so many pins without any answer, and the registry counts as down for the rest
 
 
 def gather(
-    requests: Sequence[tuple[ModelPin, bool]], *, registry: Callable[[], ModelRegistry], cache: ArtifactCache, read_files: bool
+    requests: Sequence[tuple[ModelPin, bool]],
+    *,
+    registry: Callable[[], ModelRegistry],
+    cache: ArtifactCache,
+    read_files: bool,
+    only: Collection[ModelPin] | None = None,
 ) -> dict[ModelPin, Evidence]:
     """Evidence by pin, for (pin, moves back) pairs; a pin that moves both ways counts as moving forward.
 
     `registry` is called only when something must be asked (an unset variable does not stop a rollback); a pin that moves
-    back and is verified in the cache is not asked for. With `read_files`, a forward pin's artifacts
-    are brought into the cache, where the server will load them; without, only metadata is read.
+    back and is verified in the cache is not asked for. With `read_files`, a forward pin's artifacts (of `only` these pins,
+    where given) are brought into the cache, where the server will load them; without, only metadata is read.
     """
     back: dict[ModelPin, bool] = {}
     for pin, moves_back in requests:
         back[pin] = moves_back and back.get(pin, True)
+    read = {pin for pin in back if read_files and (only is None or pin in only)}
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        looked = pool.map(lambda pin: _in_cache(cache, pin, back=back[pin]) if read_files or back[pin] else Evidence(), back)
+        looked = pool.map(lambda pin: _in_cache(cache, pin, back=back[pin]) if pin in read or back[pin] else Evidence(), back)
         found = dict(zip(back, looked, strict=True))
     asking = [pin for pin in back if not (back[pin] and found[pin].cached)]
     if not asking:
@@ -42,16 +46,16 @@ def gather(
     try:
         connected = registry()
     except Error as e:
-        return found | {pin: replace(found[pin], error=_text(e)) for pin in asking}
-    for pin, answer in _ask(connected, asking).items():
+        return found | {pin: replace(found[pin], error=text_of(e)) for pin in asking}
+    for pin, answer in ask(connected, asking).items():
         if isinstance(answer, str):
             found[pin] = replace(found[pin], error=answer)
         else:
             found[pin] = replace(found[pin], asked=True, facts=answer)
-    if read_files:
-        with ThreadPoolExecutor(_DOWNLOADS) as pool:
-            read = pool.map(lambda pin: _with_files(pin, found[pin], connected, cache), asking)
-            found |= dict(zip(asking, read, strict=True))
+    fetching = [pin for pin in asking if pin in read]
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+        fetched = pool.map(lambda pin: _with_files(pin, found[pin], connected, cache), fetching)
+        found |= dict(zip(fetching, fetched, strict=True))
     return found
 
 
@@ -60,30 +64,8 @@ def _in_cache(cache: ArtifactCache, pin: ModelPin, *, back: bool) -> Evidence:
     try:
         cached = (back or cache.came_from(pin)) and cache.verified(pin.digest) is not None
     except Error as e:
-        return Evidence(digest_error=_text(e))
+        return Evidence(digest_error=text_of(e))
     return Evidence(cached=cached, found_digest=pin.digest if cached else None)
-
-
-def _ask(registry: ModelRegistry, pins: Sequence[ModelPin]) -> dict[ModelPin, VersionFacts | str | None]:
-    """Facts or an error text by pin. Each is asked for by itself, so that one that the server chokes on harms no other."""
-    silent: list[UnavailableError] = []
-    lock = threading.Lock()
-
-    def one(pin: ModelPin) -> VersionFacts | str | None:
-        if len(silent) >= _PATIENCE:
-            return _text(silent[0])
-        key = (pin.name, pin.version)
-        try:
-            return registry.describe([key])[key]
-        except UnavailableError as e:
-            with lock:
-                silent.append(e)
-            return _text(e)
-        except Error as e:
-            return _text(e)
-
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        return dict(zip(pins, pool.map(one, pins), strict=True))
 
 
 def _with_files(pin: ModelPin, evidence: Evidence, registry: ModelRegistry, cache: ArtifactCache) -> Evidence:
@@ -98,9 +80,5 @@ def _with_files(pin: ModelPin, evidence: Evidence, registry: ModelRegistry, cach
     except DigestMismatch as e:
         return replace(evidence, found_digest=e.found)
     except Error as e:
-        return replace(evidence, digest_error=_text(e))
+        return replace(evidence, digest_error=text_of(e))
     return replace(evidence, found_digest=pin.digest)
-
-
-def _text(error: Error) -> str:
-    return f"{error.message}; {error.hint}" if error.hint else error.message

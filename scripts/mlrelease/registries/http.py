@@ -25,6 +25,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from mlrelease import log
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.registries import http_errors
+from mlrelease.registries.http_session import NoAuth, Session
+from mlrelease.registries.interface import AnsweredBadlyError
 
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})  # those that MLflow's own client retries (FACTS §9.7)
 CONNECTIONS = 16
@@ -36,35 +38,6 @@ _LARGEST_ERROR = 64 << 10
 _CHUNK = 1 << 18
 
 _T = TypeVar("_T")
-
-
-class BearerAuth(AuthBase):
-    """A token on the wire.
-
-    As an `auth`, not as a session header: a redirect to another host takes it off, and `~/.netrc` never replaces it.
-    """
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:  # noqa: D102 - the class says it
-        r.headers["Authorization"] = f"Bearer {self._token}"
-        return r
-
-
-class NoAuth(AuthBase):
-    """Nothing on the wire, not even what `~/.netrc` says: credentials come from the caller alone."""
-
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:  # noqa: D102 - the class says it
-        return r
-
-
-class _Session(requests.Session):
-    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Takes the credentials off when a redirect leaves the host; unlike the inherited one, asks no `~/.netrc`."""
-        leaves = self.should_strip_auth(response.request.url, prepared_request.url)  # type: ignore[no-untyped-call]
-        if leaves:
-            prepared_request.headers.pop("Authorization", None)
 
 
 class _Again(Exception):  # noqa: N818 - never leaves this module
@@ -116,7 +89,7 @@ class Http:
         self._verify = verify
         if not verify:  # the user's own choice; urllib3 would say so again with every call
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        self._session = _Session()
+        self._session = Session()
         self._session.trust_env = not self.is_loopback  # HTTP_PROXY is not for this machine
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS, max_retries=0))
@@ -214,7 +187,7 @@ class Http:
                     hint="try again later: the server limits how often it may be asked",
                 ) from e
             if e.status:
-                raise UnavailableError(
+                raise AnsweredBadlyError(
                     f"{self.server} answered {e.reason}", hint="the server's own log says why; what runs keeps running"
                 ) from e
             raise http_errors.unreachable(self.server, e.reason) from e

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from mlrelease.errors import UnavailableError
 from mlrelease.model.bundle import Digest
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """What the registry says of one registered version. `artifact_uri` is where its files lie, empty if unknown."""
+    """What the registry says of one registered version.
+
+    `artifact_uri` is where its files lie, empty where that was not asked (`files` and `download` ask). `aliases` are
+    empty where many versions were asked for at once: MLflow's search leaves them out, `alias` has them.
+    """
 
     name: str
     version: str
@@ -34,6 +39,10 @@ class FileFacts:
     size: int
 
 
+class AnsweredBadlyError(UnavailableError):
+    """The registry answered with an error of its own (5xx): this question may be at fault, others may not be."""
+
+
 class ModelRegistry(Protocol):
     """Reads raise `UnavailableError` (from `errors`) when the registry cannot be asked; a missing version is a value, None."""
 
@@ -41,11 +50,19 @@ class ModelRegistry(Protocol):
     """The address without credentials, for messages."""
 
     def describe(self, versions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], VersionFacts | None]:
-        """Facts about many (name, version) pairs, asked concurrently; None where the version does not exist."""
+        """Facts about (name, version) pairs, asked for together where they are many; None where one does not exist."""
         ...
 
     def versions(self, name: str) -> tuple[VersionFacts, ...]:
         """All versions of a registered model, newest first; empty when there is none of that name."""
+        ...
+
+    def models(self) -> tuple[str, ...]:
+        """The names of all registered models, sorted; prompts, which MLflow keeps beside them, are none."""
+        ...
+
+    def alias(self, name: str, alias: str) -> VersionFacts | None:
+        """Facts about the version that the alias points at; None where the model has no such alias."""
         ...
 
     def metrics(self, facts: VersionFacts) -> tuple[Mapping[str, float], str]:

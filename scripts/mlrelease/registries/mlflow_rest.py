@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error
-from mlrelease.registries import artifacts
-from mlrelease.registries.http import CONNECTIONS, BearerAuth, Http
+from mlrelease.registries import artifacts, metrics, proxied
+from mlrelease.registries.batches import Batch, Key, batches, can_be_searched, can_exist
+from mlrelease.registries.client_process import ClientProcess
+from mlrelease.registries.concurrently import concurrently
+from mlrelease.registries.http import Http
 from mlrelease.registries.http_errors import HttpError
+from mlrelease.registries.http_session import BearerAuth
 from mlrelease.registries.interface import FileFacts, VersionFacts
+from mlrelease.registries.mlflow_answers import LOGGED_MODEL, facts_of, is_prompt, original_of, unexpected
 
 _API = "/api/2.0/mlflow"
-_PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _PAGE = 1000
 _MOST_PAGES = 200  # 200,000 versions are MLflow's own cap
-_LONGEST_VERSION = 9  # MLflow's column is a 32-bit integer; 20 digits make the server answer 500
-_LOGGED_MODEL = "models:/m-"
-
-_A = TypeVar("_A")
-_R = TypeVar("_R")
+_MOST_COPIES = 8  # a copy of a copy of …
+# More would only queue at the server (four workers by default), and a question's deadline runs while it waits: with
+# MLflow's basic-auth app, which hashes the password for each, 0.3 s.
+_AT_ONCE = 4
+_FEW = 12  # so many versions are asked for one by one, beside each other: a search would not be faster
+_CONFIRMED = 100  # versions that a search did not find, and that are asked for by themselves
+_READ_FOR_ONE = 20  # without `IN`, whole pages are read, so many rows for each version asked for: as fast as one by one
+_MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # a missing alias is the latter
 
 
 class MlflowRest:
-    """One MLflow tracking server. Asks nothing until a method is called; thread-safe."""
+    """One MLflow tracking server. Asks nothing until a method is called; thread-safe.
 
-    def __init__(self, uri: str, *, credentials: Mapping[str, str]) -> None:
+    `store` holds the credentials of artifact stores that the server does not speak for, by the names of their libraries.
+    """
+
+    def __init__(self, uri: str, *, credentials: Mapping[str, str], store: Mapping[str, str] | None = None) -> None:
         self._http = Http(
             uri,
             name="MLflow",
@@ -43,190 +51,199 @@ class MlflowRest:
             auth=_auth(credentials),
             verify=_verify(credentials),
         )
+        self._client = ClientProcess(store or {})
         self.where = self._http.where
 
-    def describe(self, versions: Iterable[tuple[str, str]]) -> dict[tuple[str, str], VersionFacts | None]:
-        """Facts by (name, version), asked concurrently; None where MLflow says that there is no such version."""
-        asked = sorted(set(versions))
-        return dict(zip(asked, _concurrently(self._describe, asked), strict=True))
+    def describe(self, versions: Iterable[Key]) -> dict[Key, VersionFacts | None]:
+        """Facts by (name, version); None where MLflow says that there is no such version.
+
+        A few are asked for one by one, many by searches: those know no aliases. A version that no search found is asked
+        for by itself, up to a hundred of them.
+        """
+        found: dict[Key, VersionFacts | None] = dict.fromkeys(sorted(set(versions)))
+        asked = [key for key in found if can_exist(key)]
+        if len(asked) > _FEW:
+            searched, complete = self._searched([key for key in asked if can_be_searched(key[0])])
+            found |= searched
+            asked = [key for key in asked if key not in searched]
+            if complete:
+                unsearched = [key for key in asked if not can_be_searched(key[0])]
+                missing = [key for key in asked if can_be_searched(key[0])]
+                asked = unsearched + missing[:_CONFIRMED]
+        return found | dict(zip(asked, concurrently(self._describe, asked, workers=_AT_ONCE), strict=True))
 
     def versions(self, name: str) -> tuple[VersionFacts, ...]:
-        """All versions of a registered model, newest first. `aliases` and `artifact_uri` stay empty: a search has neither."""
+        """All versions of a registered model, newest first. `aliases` stay empty: a search has none."""
         if "'" in name and '"' in name:
             return ()  # such a name cannot be written in a filter, nor be registered by the client
         quote_mark = '"' if "'" in name else "'"
-        params = {
-            "filter": f"name={quote_mark}{name}{quote_mark}",
-            "max_results": str(_PAGE),
-            "order_by": "version_number DESC",
-        }
-        found: list[VersionFacts] = []
-        for _ in range(_MOST_PAGES):
-            page = self._http.get(f"{_API}/model-versions/search", params)
-            found += [_facts(item) for item in page.get("model_versions", [])]
-            token = page.get("next_page_token")
-            if not token:
-                break
-            params["page_token"] = str(token)
+        params = {"filter": f"name={quote_mark}{name}{quote_mark}", "order_by": "version_number DESC"}
+        found = map(facts_of, self._pages("model-versions/search", "model_versions", params))
         # Sorted here too: a server may compare names without case, and versions as text.
         return tuple(sorted((f for f in found if f.name == name), key=lambda f: int(f.version), reverse=True))
 
+    def models(self) -> tuple[str, ...]:
+        """The names of all registered models, sorted, without the prompts that MLflow 3 keeps among them."""
+        found = self._pages("registered-models/search", "registered_models", {})
+        return tuple(sorted({str(item["name"]) for item in found if not is_prompt(item)}))
+
+    def alias(self, name: str, alias: str) -> VersionFacts | None:
+        """The version that the alias points at. Asked one by one: a search of versions never has aliases (mlflow#16734)."""
+        found = self._found("registered-models/alias", {"name": name, "alias": alias})
+        return facts_of(found.get("model_version")) if found is not None else None
+
+    def metrics(self, facts: VersionFacts) -> tuple[Mapping[str, float], str]:
+        """Those of the version's logged model, else its run's (`metrics` says which of several values counts)."""
+        try:
+            model_id = self._model_id(facts)
+            if model_id and (logged := self._logged_model(model_id).get("data", {}).get("metrics")):
+                return metrics.of_model(logged, self._history), "model"
+            if facts.run_id and (run := self._found("runs/get", {"run_id": facts.run_id})):
+                logged = run["run"].get("data", {}).get("metrics", [])
+                return metrics.of_run(logged), "run" if logged else ""
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            raise unexpected(self._http.server) from e
+        return {}, ""
+
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
         """Every file of the version, sorted by path. Raises `Error` when there is none: READY says nothing of the files."""
-        scheme, place = self._place(facts)
-        found = artifacts.local_files(Path(place)) if scheme == "file" else self._listed(place, facts)
-        files = tuple(sorted(found, key=lambda file: file.path))
-        if not files:
-            raise Error(
-                f"{facts.name} version {facts.version} has no files where the registry says they are",
-                hint="they were deleted or never logged: register the version again",
-                where=facts.artifact_uri or facts.source,
-            )
-        return files
+        return self._files(facts, self._place(facts))
 
     def download(self, facts: VersionFacts, into: Path) -> None:
         """Writes every file of the version below `into`, sizes checked against the listing. Loads nothing."""
         until = time.monotonic() + DEADLINES_S["mlflow.download"]
-        files = self.files(facts)
-        scheme, place = self._place(facts)
-        if scheme == "file":
-            artifacts.copy_local(Path(place), files, into)
-            return
-        root = into.resolve()
-
-        def save(file: FileFacts) -> None:
-            target = root / file.path
-            if not target.resolve().is_relative_to(root):
-                raise Error("a listed file would be written outside its folder", where=facts.artifact_uri)
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as e:
-                raise Error(f"cannot make a folder for a download: {(e.strerror or '').lower()}", where=str(target)) from e
-            self._http.save(f"{_PROXY}/{quote(f'{place}/{file.path}')}", target, size=file.size, until=until)
-
-        _concurrently(save, files)
+        uri = self._place(facts)
+        match artifacts.scheme_of(uri):
+            case "mlflow-artifacts":
+                proxied.save(self._http, uri, self._files(facts, uri), into, until=until)
+            case "file":
+                artifacts.copy_local(artifacts.local_root(uri), self._files(facts, uri), into)
+            case _:
+                self._client.download(uri, into)
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """Points the alias at the version. Setting it twice is setting it once, so it is retried."""
         body = {"name": name, "alias": alias, "version": version}
         self._http.post(f"{_API}/registered-models/alias", body, idempotent=True)
 
-    def _describe(self, key: tuple[str, str]) -> VersionFacts | None:
-        name, version = key
-        if not name or not (version.isascii() and version.isdecimal() and len(version) <= _LONGEST_VERSION):
-            return None
-        try:
-            found = self._http.get(f"{_API}/model-versions/get", {"name": name, "version": version})
-        except HttpError as e:
-            if e.code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
-        facts = _facts(found.get("model_version"))
-        if (facts.name, facts.version) != key:  # "08" is answered with version 8, and MySQL ignores case in names
-            return None
-        return replace(facts, artifact_uri=self._artifact_uri(facts))
-
-    def _artifact_uri(self, facts: VersionFacts) -> str:
-        """Where the files lie. `models:/m-…` and copies (`models:/other/3`) are resolved by the server, runs by their run."""
+    def artifact_uri(self, facts: VersionFacts) -> str:
+        """Where the files lie, "" if that is gone. `models:/m-…` and copies are resolved by the server, runs by their run."""
         try:
             if facts.source.startswith("models:"):
                 params = {"name": facts.name, "version": facts.version}
-                uri = str(self._http.get(f"{_API}/model-versions/get-download-uri", params).get("artifact_uri", ""))
-                if uri.startswith(_LOGGED_MODEL):
-                    model = self._http.get(f"{_API}/logged-models/{quote(uri.removeprefix('models:/'), safe='')}")
-                    uri = str(model["model"]["info"]["artifact_uri"])
+                found = self._found("model-versions/get-download-uri", params)
+                uri = str(found.get("artifact_uri", "")) if found else ""
+                if uri.startswith(LOGGED_MODEL):
+                    model = self._logged_model(uri.removeprefix("models:/"))
+                    return str(model["info"]["artifact_uri"]) if model else ""
                 return uri
             if facts.source.startswith("runs:/"):
                 run_id, _, path = facts.source.removeprefix("runs:/").partition("/")
-                run = self._http.get(f"{_API}/runs/get", {"run_id": run_id})
-                return f"{run['run']['info']['artifact_uri']}/{path}".rstrip("/")
-        except HttpError as e:
-            if e.code == "RESOURCE_DOES_NOT_EXIST":
-                return ""  # the version outlived its model or run: it exists, its files do not
-            raise
+                run = self._found("runs/get", {"run_id": run_id})
+                return f"{run['run']['info']['artifact_uri']}/{path}".rstrip("/") if run else ""
         except (KeyError, TypeError) as e:
-            raise _unexpected(self._http.server) from e
+            raise unexpected(self._http.server) from e
         return facts.source
 
-    def _place(self, facts: VersionFacts) -> tuple[str, str]:
-        """(`mlflow-artifacts`, path below the proxy) or (`file`, folder). Raises `Error` for what cannot be read here."""
-        uri = facts.artifact_uri or self._artifact_uri(facts)
-        label = f"{facts.name} version {facts.version}"
-        if not uri:
-            raise Error(f"{label}: its logged model or run was deleted, so its files are gone", hint="register it again")
-        scheme = uri.partition(":")[0] if ":" in uri else "file"
-        if scheme == "mlflow-artifacts":
-            return scheme, artifacts.proxied_path(uri, self._http.authority)
-        if scheme == "file" and self._http.is_loopback and artifacts.local_root(uri).is_absolute():
-            return scheme, str(artifacts.local_root(uri))
-        if scheme == "file":
+    def _describe(self, key: Key) -> VersionFacts | None:
+        found = self._found("model-versions/get", {"name": key[0], "version": key[1]})
+        facts = facts_of(found.get("model_version")) if found is not None else None
+        # "08" is answered with version 8, and MySQL ignores case in names
+        return facts if facts and (facts.name, facts.version) == key else None
+
+    def _searched(self, keys: list[Key]) -> tuple[dict[Key, VersionFacts | None], bool]:
+        """What searches find of the versions, and whether what they do not find does not exist."""
+
+        def one(batch: Batch) -> list[VersionFacts]:
+            params = {"filter": batch.filter, "order_by": "name ASC"}
+            return [facts_of(item) for item in self._pages("model-versions/search", "model_versions", params)]
+
+        wanted, complete = set(keys), True
+        try:
+            rows: Iterable[VersionFacts] = [f for part in concurrently(one, batches(keys), workers=_AT_ONCE) for f in part]
+        except HttpError as e:
+            if e.status not in (400, 414):  # MLflow 2 knows no `IN` for names, and its gunicorn no line of this length
+                raise
+            rows, complete = self._read_through(keys)
+        return {(f.name, f.version): f for f in rows if (f.name, f.version) in wanted}, complete
+
+    def _read_through(self, keys: list[Key]) -> tuple[list[VersionFacts], bool]:
+        """Whole pages within the bounds of the version numbers, up to a share of what was asked; whether that was all."""
+        numbers = [int(version) for _, version in keys]
+        params = {"filter": f"version_number >= {min(numbers)} AND version_number <= {max(numbers)}", "order_by": "name ASC"}
+        most = _READ_FOR_ONE * len(keys)
+        rows: list[VersionFacts] = []
+        for item in self._pages("model-versions/search", "model_versions", params):
+            if len(rows) >= most:
+                return rows, False
+            rows.append(facts_of(item))
+        return rows, True
+
+    def _pages(self, path: str, field: str, params: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The items of a search, page by page."""
+        asked = {**params, "max_results": str(_PAGE)}
+        for _ in range(_MOST_PAGES):
+            page = self._http.get(f"{_API}/{path}", asked)
+            yield from page.get(field, [])
+            token = page.get("next_page_token")
+            if not token:
+                return
+            asked["page_token"] = str(token)
+
+    def _model_id(self, facts: VersionFacts) -> str:
+        """The logged model behind the version, "" if there is none; that of a copy is its original's."""
+        found: VersionFacts | None = facts
+        for _ in range(_MOST_COPIES):
+            if found is None or found.model_id or not (original := original_of(found.source)):
+                break
+            found = self._describe(original)
+        return found.model_id if found else ""
+
+    def _logged_model(self, model_id: str) -> dict[str, Any]:
+        found = self._found(f"logged-models/{quote(model_id, safe='')}", {})
+        model = found["model"] if found else {}
+        if not isinstance(model, dict):
+            raise unexpected(self._http.server)
+        return model
+
+    def _history(self, run_id: str, key: str) -> list[dict[str, Any]]:
+        """Every value that was logged under the key; none when the run is gone."""
+        try:
+            return list(self._pages("metrics/get-history", "metrics", {"run_id": run_id, "metric_key": key}))
+        except HttpError as e:
+            if e.code in _MISSING:
+                return []
+            raise
+
+    def _found(self, path: str, params: Mapping[str, str]) -> dict[str, Any] | None:
+        """The answer, None where MLflow says that there is no such thing."""
+        try:
+            return self._http.get(f"{_API}/{path}", params)
+        except HttpError as e:
+            if e.code in _MISSING:
+                return None
+            raise
+
+    def _files(self, facts: VersionFacts, uri: str) -> tuple[FileFacts, ...]:
+        match artifacts.scheme_of(uri):
+            case "mlflow-artifacts":
+                found: Iterable[FileFacts] = proxied.listed(self._http, uri)
+            case "file":
+                found = artifacts.local_files(artifacts.local_root(uri))
+            case _:
+                found = self._client.files(uri)
+        return artifacts.checked(facts, uri, found)
+
+    def _place(self, facts: VersionFacts) -> str:
+        """The address of the files. Raises `Error` for one that cannot be read from here."""
+        uri = facts.artifact_uri or self.artifact_uri(facts)
+        far = not (self._http.is_loopback and artifacts.local_root(uri).is_absolute())
+        if uri and artifacts.scheme_of(uri) == "file" and far:
             raise Error(
-                f"{label}: its files lie on the disk of the MLflow server, out of reach from here",
+                f"{facts.name} version {facts.version}: its files lie on the disk of the MLflow server, out of reach from here",
                 hint="start the server with --serve-artifacts and --artifacts-destination, and register the version again",
             )
-        raise Error(
-            f"{label}: its files lie at {scheme}:, and the client adapter for that is not built yet",
-            hint="start the server with --serve-artifacts, so that it hands the files on",
-        )
-
-    def _listed(self, place: str, facts: VersionFacts) -> list[FileFacts]:
-        """The proxy's listing, folder by folder."""
-        found: list[FileFacts] = []
-        todo = [""]
-        while todo:
-            folder = todo.pop()
-            page = self._http.get(_PROXY, {"path": f"{place}/{folder}".rstrip("/")})
-            for item in page.get("files", []):
-                name = artifacts.safe_name(item.get("path"), facts.artifact_uri)
-                path = f"{folder}/{name}".lstrip("/")
-                if item.get("is_dir"):
-                    todo.append(path)
-                else:
-                    found.append(FileFacts(path, int(item.get("file_size", 0))))  # 0 is left out of the JSON
-            if len(found) > artifacts.MOST_FILES or any(p.count("/") >= artifacts.LARGEST_DEPTH for p in todo):
-                raise Error("the version's artifacts have no end: too many files or folders", where=facts.artifact_uri)
-        if len({file.path for file in found}) != len(found):
-            raise Error("the registry lists a file of the version twice", where=facts.artifact_uri)
-        return found
-
-
-def _facts(item: Any) -> VersionFacts:
-    if not isinstance(item, dict) or not item.get("name") or not str(item.get("version", "")).isdecimal():
-        raise _unexpected("MLflow")
-    source = str(item.get("source", ""))
-    return VersionFacts(
-        name=str(item["name"]),
-        version=str(item["version"]),
-        status=str(item.get("status", "")),
-        source=source,
-        run_id=str(item.get("run_id", "")),
-        # `model_id` itself is not in the answer (mlflow's proto has none yet): the source names it.
-        model_id=source.removeprefix("models:/") if source.startswith(_LOGGED_MODEL) else "",
-        aliases=tuple(sorted(str(alias) for alias in item.get("aliases", []))),
-        tags={str(tag["key"]): str(tag.get("value", "")) for tag in item.get("tags", [])},
-        created_at=float(item.get("creation_timestamp", 0)) / 1000,
-    )
-
-
-def _unexpected(server: str) -> Error:
-    return Error(
-        f"{server} answered with something else than the API describes", hint="is it an MLflow server of version 2 or 3?"
-    )
-
-
-def _concurrently(work: Callable[[_A], _R], items: Iterable[_A]) -> list[_R]:
-    """Results in order. The first failure is raised and what has not begun is not begun: a dead server costs one deadline."""
-    todo = list(items)
-    if len(todo) < 2:
-        return [work(item) for item in todo]
-    with ThreadPoolExecutor(min(CONNECTIONS, len(todo))) as pool:
-        futures = [pool.submit(work, item) for item in todo]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        failed = [f for f in done if f.exception()]
-        if failed:
-            pool.shutdown(wait=False, cancel_futures=True)
-            failed[0].result()
-        return [f.result() for f in futures]
+        return artifacts.readable(facts, uri)
 
 
 def _auth(credentials: Mapping[str, str]) -> AuthBase | None:

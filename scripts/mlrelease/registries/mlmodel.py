@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlrelease.errors import Error
+from mlrelease.gates.interface import Column, Signature
 
 ROWS = 32
 """As many rows of an example become golden predictions (DESIGN §2)."""
@@ -33,12 +34,8 @@ class ModelMetadata:
 
 def metadata(path: Path) -> ModelMetadata:
     """What the `MLmodel` file in the folder `path` declares. Raises `Error` when it is missing or not one."""
-    import yaml  # noqa: PLC0415 - only bump and the server's start come here
-
-    file = path / "MLmodel"
+    file, found = _mlmodel(path)
     try:
-        # The safe loader: tags that would make objects are errors.
-        found = yaml.load(_text(file, _LARGEST_MLMODEL), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
         saved = found.get("saved_input_example_info") or {}
         inputs = (found.get("signature") or {}).get("inputs")
         return ModelMetadata(
@@ -47,8 +44,18 @@ def metadata(path: Path) -> ModelMetadata:
             has_input_example=bool(saved),
             example=str(saved.get("serving_input_path") or "") if saved else "",
         )
-    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise Error("the MLmodel file is not one that MLflow writes", hint="log the model again", where=str(file)) from e
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise _strange(file) from e
+
+
+def signature(path: Path) -> Signature:
+    """The signature in the `MLmodel` file of the folder `path`; both parts None where it declares none. Raises `Error`."""
+    file, found = _mlmodel(path)
+    try:
+        declared = found.get("signature") or {}
+        return Signature(_columns(declared.get("inputs")), _columns(declared.get("outputs")))
+    except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise _strange(file) from e
 
 
 def serving_example(path: Path) -> Mapping[str, Any] | None:
@@ -95,6 +102,48 @@ def _is_columns(value: Mapping[str, Any], inputs: tuple[Mapping[str, Any], ...] 
     if not columns or not all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
         return False
     return not any(spec.get("type") == "array" and spec.get("name") in value for spec in inputs or ())
+
+
+def _mlmodel(path: Path) -> tuple[Path, Any]:
+    """The file and what it holds: names, lists and texts, and nothing that was made by a tag."""
+    import yaml  # noqa: PLC0415 - only bump, gates and the server's start come here
+
+    file = path / "MLmodel"
+    try:
+        # The safe loader: tags that would make objects are errors.
+        return file, yaml.load(_text(file, _LARGEST_MLMODEL), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        raise _strange(file) from e
+
+
+def _strange(file: Path) -> Error:
+    return Error("the MLmodel file is not one that MLflow writes", hint="log the model again", where=str(file))
+
+
+def _columns(text: str | None) -> tuple[Column, ...] | None:
+    """The columns or tensors of one part of a signature, which MLflow writes as JSON inside the YAML."""
+    if text is None:
+        return None
+    return tuple(Column(str(c.get("name") or ""), _type(c), bool(c.get("required", True))) for c in json.loads(text))
+
+
+def _type(declared: Mapping[str, Any]) -> str:
+    """MLflow's name of the type; of a compound one with all that it is made of, so that equal types have equal texts."""
+    kind = str(declared["type"])
+    match kind:
+        case "tensor":
+            spec = declared["tensor-spec"]
+            return f"tensor({spec['dtype']}, {json.dumps([int(size) for size in spec['shape']])})"
+        case "array":
+            return f"array({_type(declared['items'])})"
+        case "map":
+            return f"map({_type(declared['values'])})"
+        case "object":
+            parts = sorted(declared["properties"].items())
+            inside = (f"{name}: {_type(part)}{'' if part.get('required', True) else '?'}" for name, part in parts)
+            return f"object({', '.join(inside)})"
+        case _:
+            return kind
 
 
 def _text(file: Path, largest: int) -> str:

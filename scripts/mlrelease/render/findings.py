@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from mlrelease.model.finding import Finding
 from mlrelease.spec.shown import shown
 
+MANY = 20
+"""More findings than this do not fit on a screen: a line that counts them stands first. None is ever left out."""
 _LONGEST_PATH = 400
 
 
 def text(findings: Iterable[Finding]) -> str:
-    """One block per finding, a blank line between, each line ended; empty without findings."""
-    return "\n".join(_block(finding) for finding in findings)
+    """One block per finding, a blank line between, each line ended; empty without findings. Many are counted first."""
+    found = tuple(findings)
+    blocks = [summary(found)] if len(found) > MANY else []
+    return "\n".join([*blocks, *map(_block, found)])
+
+
+def summary(findings: Collection[Finding]) -> str:
+    """One line: how many, and of which rules, the most frequent first."""
+    rules = Counter(finding.rule for finding in findings)
+    counts = sorted(rules.items(), key=lambda entry: (-entry[1], entry[0]))
+    files = len({finding.path for finding in findings})
+    counted = ", ".join(f"{count:,} {rule}" for rule, count in counts)
+    return f"{len(findings):,} findings in {files:,} file{'' if files == 1 else 's'}: {counted}\n"
 
 
 def as_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:

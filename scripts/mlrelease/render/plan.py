@@ -10,10 +10,13 @@ from mlrelease.model.bundle import Bundle
 from mlrelease.model.change import Change, ChangeKind, Outcome, Plan, Sync
 from mlrelease.model.event import ServiceReceipt, receipt_to_json
 from mlrelease.model.gate import GateStatus
+from mlrelease.model.when import iso
 from mlrelease.render.report import Report
 
 PLAN_HEADERS = ("service", "change", "from", "to", "gates", "reason")
 RECEIPT_HEADERS = ("service", "outcome", "from", "to", "seconds", "reason")
+NAMED = 4
+"""So many models of a bundle are named in a cell; of more the first, and how many there are beside. JSON has them all."""
 
 
 def plan_report(plan: Plan, *, next_command: str, notes: tuple[str, ...] = (), exit_code: int = 0) -> Report:
@@ -23,7 +26,7 @@ def plan_report(plan: Plan, *, next_command: str, notes: tuple[str, ...] = (), e
         data=plan_json(plan),
         headers=PLAN_HEADERS,
         rows=[_row(change) for change in plan.changes],
-        details=[line for change in plan.changes for line in _details(change)],
+        details=[line for change in plan.changes for line in _details(plan.environment, change)],
         notes=notes,
         next=next_command,
         exit_code=exit_code,
@@ -46,6 +49,7 @@ def change_json(change: Change, plan: Plan) -> dict[str, Any]:
         "reason": change.reason,
         "blocked": change.blocked,
         "blocked_by": change.blocked_by,
+        "waits_until": iso(change.waits_until) if change.waits_until else "",
         "direction": change.direction.value,
         "before": change.before.to_json() if change.before else None,
         "after": change.after.to_json() if change.after else None,
@@ -105,8 +109,9 @@ def label(bundle: Bundle | None) -> str:
     """What people call a bundle: its model versions (or the image, where it serves none) and its id."""
     if bundle is None:
         return "nothing"
-    names = ", ".join(f"{pin.name} {pin.version}" for pin in bundle.models) or bundle.image.short
-    return f"{names} ({bundle.id[:7]})"
+    models = [f"{pin.name} {pin.version}" for pin in bundle.models]
+    named = models if len(models) <= NAMED else [*models[: NAMED - 1], f"and {len(models) - NAMED + 1} more"]
+    return f"{', '.join(named) or bundle.image.short} ({bundle.id[:7]})"
 
 
 def _counts(plan: Plan) -> str:
@@ -148,9 +153,30 @@ def _row(change: Change) -> tuple[str, ...]:
     return (change.service, kind, label(change.before), label(change.after), gates, change.blocked or change.reason)
 
 
-def _details(change: Change) -> list[str]:
+def waits_for(environment: str, change: Change) -> str:
+    """For whom or what a blocked Change waits; empty for one that waits for nobody, or does not wait."""
+    until = iso(change.waits_until) if change.waits_until else ""
+    service = change.service
+    match change.blocked_by:
+        case "approval":
+            return "waits for anybody who may approve"
+        case "soak":
+            return f"waits until {until}, by itself"
+        case "hold":
+            lifted = f"mlrelease unhold {environment} (--service {service} where it alone is held)"
+            return f"waits until {until}, or until somebody lifts the hold: {lifted}" if until else f"waits for: {lifted}"
+        case "waiting":
+            return f"is tried again at {until} (at once: mlrelease deploy {environment} --service {service})"
+        case "promotion":
+            return "waits for the environment that it is promoted from"
+    return ""
+
+
+def _details(environment: str, change: Change) -> list[str]:
     lines = [f"{change.service}: {c.key} {c.before_label} → {c.after_label} ({c.direction})" for c in change.components]
     lines += [f"{change.service}: {line}" for line in change.drift]
+    waits = waits_for(environment, change)
+    lines += [f"{change.service}: {waits}"] if waits else []
     lines += [
         f"{change.service}: gate {result.gate} {result.status} for {result.component}: {result.reason}"
         for result in change.gate_results
@@ -163,6 +189,11 @@ def _proofs(service: str, receipt: ServiceReceipt) -> list[str]:
     if receipt.outcome is not Outcome.SUCCEEDED:
         return [f"{service}: {p.name} {p.status}: {p.reason}" for p in receipt.probes if p.status != "passed"]
     passed = Counter(probe.name for probe in receipt.probes if probe.status == "passed")
+    goldens = [name for name in passed if name.startswith("golden:")]
+    if len(goldens) > NAMED:
+        # A fleet: the receipt has them by name.
+        together = sum(passed.pop(name) for name in goldens)
+        passed[f"golden predictions of {len(goldens)} models"] = together
     lines = [f"{service}: proved by {', '.join(f'{name} ×{count}' for name, count in passed.items())}"] if passed else []
     lines += [f"{service}: {p.name} skipped: {p.reason}" for p in receipt.probes if p.status == "skipped"]
     if receipt.exercised and receipt.after is not None:

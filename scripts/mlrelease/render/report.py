@@ -32,6 +32,8 @@ class Report:
 
 def inert(text: str) -> str:
     """The text without anything a terminal would act on: control characters are shown, not sent."""
+    if text.replace("\n", "").isprintable():
+        return text
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from mlrelease import log
 from mlrelease.errors import Error
 from mlrelease.serving.config import read_config
 from mlrelease.serving.server import serve
+from mlrelease.serving.standalone import runtime
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +25,7 @@ def main(arguments: list[str]) -> int:
         config = read_config(Path(arguments[0]))
         values = {"service": config.service, "instance": config.instance, "bundle": config.bundle}
         log.bind(**values, **({"run_id": config.run_id} if config.run_id else {}))
-        return serve(config)
+        return serve(config if config.runtime else replace(config, runtime=runtime()))
     except Error as e:
         log.get("serving").error(e.message, hint=e.hint, where=e.where)
         return 1

@@ -26,6 +26,8 @@ _KINDS = {str: "a string", bool: "true or false", float: "a number", list: "a li
 class ServeConfig:
     """One instance: who it is, where it listens (`unix:/path` or `host:port`) and what it answers for.
 
+    `runtime` is what `/identity` says it runs on; empty: the server finds out.
+
     `run_id` is in every log line when set; `log_requests` off leaves the lines of single requests away. `drain_s`
     bounds how long requests in flight may take after SIGTERM.
     """

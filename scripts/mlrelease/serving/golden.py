@@ -72,7 +72,7 @@ def compute(model_dir: Path, payload: Mapping[str, Any], *, deadline_s: float, m
         with request.open("rb") as stdin, answer.open("wb") as stdout, said.open("wb") as stderr:
             try:
                 child = subprocess.Popen(
-                    command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=home, env=_environment(home), start_new_session=True
+                    command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=home, env=environment(home), start_new_session=True
                 )
             except OSError as e:
                 raise UnavailableError(f"cannot start {python}: {e.strerror}", hint="name an interpreter that exists") from e
@@ -82,7 +82,7 @@ def compute(model_dir: Path, payload: Mapping[str, Any], *, deadline_s: float, m
         return _read(answer, payload, model_dir)
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """An allow-list: no token, no tracking server, no cloud credential reaches the model's code."""
     allowed = {
         "PATH": os.environ.get("PATH", os.defpath),

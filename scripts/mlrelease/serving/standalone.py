@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -48,11 +49,25 @@ def standalone_config(
     return config_from_json(config.to_json())
 
 
+LIBRARIES = (
+    "mlflow-skinny",
+    "mlflow",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "skops",
+    "statsmodels",
+    "xgboost",
+    "lightgbm",
+    "torch",
+)
+"""What answers may depend on, named in `/identity` where it is installed."""
+
+
 def runtime() -> str:
-    """What runs here, as `/identity` names it: `python 3.11.7 mlflow-skinny 3.17.2`."""
-    for package in ("mlflow-skinny", "mlflow"):
-        try:
-            return f"python {platform.python_version()} {package} {version(package)}"
-        except PackageNotFoundError:
-            continue
-    return f"python {platform.python_version()}"
+    """What runs here, as `/identity` names it: `python 3.11.7 mlflow-skinny 3.17.2 numpy 2.2.1 …`."""
+    said = [f"python {platform.python_version()}"]
+    for package in LIBRARIES:
+        with contextlib.suppress(PackageNotFoundError):
+            said.append(f"{package} {version(package)}")
+    return " ".join(said)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mlrelease.spec import documents, layout, values
+from mlrelease.spec import layout, secrets
 from mlrelease.spec.documents import EnvironmentFile, ModelFile, ServiceFile
-from mlrelease.spec.rules import Defect, WrongValueError
-from mlrelease.spec.shown import address
-from mlrelease.spec.tree import Node, Opaque, Parsed, parse
+from mlrelease.spec.rules import Defect
+from mlrelease.spec.tree import Lines, Node, Parsed, parse
+from mlrelease.spec.typed import Loc, found_in, label, type_name, typed_defect
 
 D = TypeVar("D", bound=BaseModel)
-Loc = tuple[Any, ...]
 
 PINS: Mapping[type[BaseModel], tuple[str, ...]] = MappingProxyType(
     {EnvironmentFile: (), ServiceFile: ("image",), ModelFile: ("version", "digest")}
@@ -28,34 +26,40 @@ PINS: Mapping[type[BaseModel], tuple[str, ...]] = MappingProxyType(
 _NAMED: Mapping[type[BaseModel], str] = MappingProxyType(
     {EnvironmentFile: "environment", ServiceFile: "service", ModelFile: "model"}
 )
-_PLACEHOLDER = re.compile(
-    r"(TODO|FIXME|TBD|XXX+|(?i:change|replace)[-_ ]?(?i:me))\b.*|\.\.\.|…|.*<[A-Za-z][A-Za-z0-9 _.-]*>.*|.*sha256:0{64}"
+_SIGNS: Mapping[type[BaseModel], tuple[str, ...]] = MappingProxyType(
+    {EnvironmentFile: ("environment", "target"), ServiceFile: ("image",), ModelFile: ("model", "version")}
 )
-_TYPES = MappingProxyType(
+"""The keys that tell the kinds apart."""
+_HOMES: Mapping[type[BaseModel], str] = MappingProxyType(
     {
-        "string_type": "text",
-        "int_type": "a whole number",
-        "float_type": "a number",
-        "bool_type": "true or false",
-        "dict_type": "a mapping (key: value lines)",
-        "model_type": "a mapping (key: value lines)",
-        "list_type": "a list (lines that begin with -)",
+        EnvironmentFile: "environments/ENV/environment.yaml",
+        ServiceFile: "environments/ENV/services/SERVICE.yaml",
+        ModelFile: "environments/ENV/models/MODEL.yaml",
     }
 )
-_RANGES = MappingProxyType({"replicas": "a whole number from 1 to 64", "rtol": "a number from 0 to below 1, such as 1e-6"})
+_PLACEHOLDER = re.compile(
+    r"\A(?:(?:TODO|FIXME|TBD|XXX+|(?i:change|replace)[-_ ]?(?i:me))\b|(?:\.\.\.|…|\?{3,})\Z)"
+    r"|<[A-Za-z][A-Za-z0-9 _.-]*>|\{\{.*\}\}|sha256:0{64}"
+)
+MAX_DEFECTS = 100
+"""Findings of one file: what has more is not a pin file, and a report must end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked(Generic[D]):
-    """A file after checking. `document` is None when its values cannot be used; it may have defects all the same."""
+    """A file after checking. `document` is None when its values cannot be used; it may have defects all the same.
+
+    The tree is not kept: of ten thousand files hardly one is pointed into, and that one is read again.
+    """
 
     document: D | None
     defects: tuple[Defect, ...]
-    parsed: Parsed
+    text: str
+    said: Mapping[str, str]
 
     def place(self, *keys: str) -> tuple[int, int]:
         """Line and column of the deepest value that exists along `keys`, else of the file's first key."""
-        node = self.parsed.root
+        node = parse(self.text.encode()).root
         if node is None:
             return (1, 1)
         for key in keys:
@@ -66,39 +70,86 @@ class Checked(Generic[D]):
         return (node.line, node.column)
 
     def says(self, key: str) -> str:
-        """The text of a top-level key, also where the file as a whole is no document or not even YAML."""
-        if self.parsed.root is not None:
-            node = self.parsed.root.get(key)
-            return node.value if node and isinstance(node.value, str) else ""
-        match = re.search(
-            rf"^{re.escape(key)}:[ ]+['\"]?([A-Za-z0-9._-]+)['\"]?[ ]*(?:#.*)?\r?$", self.parsed.text, re.MULTILINE
-        )
-        return match[1] if match else ""
+        """The text of `service` or `version`, also where the file as a whole is no document or not even YAML."""
+        return str(getattr(self.document, key, "")) if self.document is not None else self.said.get(key, "")
+
+
+_SAID = ("service", "version")
+"""The keys that others want to know of a file that is no document."""
+_LINES = {key: re.compile(rf"^{key}:[ ]+['\"]?([A-Za-z0-9._-]{{1,63}})['\"]?[ ]*(?:#.*)?\r?$", re.MULTILINE) for key in _SAID}
+
+
+def _said(parsed: Parsed) -> dict[str, str]:
+    root = parsed.root
+    if root is not None:
+        return {key: node.value for key in _SAID if (node := root.get(key)) and isinstance(node.value, str)}
+    return {key: match[1] for key in _SAID if (match := _LINES[key].search(parsed.text))}
 
 
 def check(kind: type[D], data: bytes, name: str) -> Checked[D]:
     """The document in `data`, a file of this kind whose folder or file name says `name`, and all defects, unsorted."""
     parsed = parse(data)
+    document, defects = _judged(kind, parsed, name)
+    if parsed.text:
+        defects += _secrets_by_form(parsed.text, defects)
+    if len(defects) > MAX_DEFECTS:
+        defects.sort(key=lambda defect: (defect.line, defect.column))
+        rest = len(defects) - MAX_DEFECTS
+        found, expected = f"{rest} more", f"fewer than {MAX_DEFECTS} findings in one file"
+        defects[MAX_DEFECTS:] = [Defect("too-many", "the file has too many findings to list", 0, 0, found, expected)]
+    return Checked(document, tuple(defects), parsed.text, _said(parsed) if document is None else {})
+
+
+def _judged(kind: type[D], parsed: Parsed, name: str) -> tuple[D | None, list[Defect]]:
     root = parsed.root
     if root is None or not isinstance(root.value, dict):
-        return Checked(None, (*parsed.defects, *_no_mapping(parsed)), parsed)
+        return None, [*parsed.defects, *_no_mapping(parsed)]
     defects = [*parsed.defects, *_schema_defects(root)]
     if _is_from_the_future(root.get("schema")):  # what else it says cannot be judged
-        return Checked(None, tuple(defects), parsed)
-    located = dict(_locate(root))
-    spoken = {loc for loc, (_, node) in located.items() if node.is_refused}
-    for loc, defect in _generic_defects(located):
-        spoken.add(loc)
-        defects.append(defect)
-    document = None
+        return None, defects
+    if other := _other_kind(kind, root):
+        return None, [*defects, other]
+    document, errors = None, []
     try:
         document = kind.model_validate(root.value)
     except ValidationError as e:
         errors = e.errors(include_url=False)
-        defects += [d for error in errors if (d := _defect(kind, error, located, spoken, root)) is not None]
+    if errors or parsed.defects or not _is_plain(root):
+        located = dict(_locate(root))
+        spoken = {loc for loc, (_, node) in located.items() if node.is_refused}
+        for loc, defect in _generic_defects(located):
+            spoken.add(loc)
+            defects.append(defect)
+        defects += [d for error in errors if (d := typed_defect(kind, error, located, spoken)) is not None]
     defects += layout.pin_defects(parsed.text, root, PINS[kind])
     defects += _name_defects(kind, root, name)
-    return Checked(document, tuple(defects), parsed)
+    return document, defects
+
+
+def _secrets_by_form(text: str, known: Iterable[Defect]) -> Iterator[Defect]:
+    """What has the form of a secret, in values, keys and comments alike; one finding a line, unless the line has one."""
+    lines = Lines(text)
+    said = {defect.line for defect in known if defect.rule == "literal-secret"}
+    for kind, start in secrets.forms(text):
+        line, column = lines.place(start)
+        if line not in said:
+            said.add(line)
+            yield Defect("literal-secret", f"{kind} stands in the file", line, column, "", "${NAME}, or nothing")
+
+
+def _other_kind(kind: type[BaseModel], root: Node) -> Defect | None:
+    """The defect of a file that is a good one of another kind: said once, not key by key."""
+    entries = root.entries
+    for sign in _SIGNS[kind]:
+        if sign in entries:
+            return None
+    for other, signs in _SIGNS.items():
+        if all(key in root.entries for key in signs):
+            noun, home = _NAMED[other], _HOMES[other]
+            message = f"the file describes {'an' if noun[0] == 'e' else 'a'} {noun}, and lies where another kind belongs"
+            key, _ = root.entries[signs[0]]
+            return Defect("wrong-place", message, key.line, key.column, f"{signs[0]}:", home, f"move it to {home}")
+    return None
 
 
 def _no_mapping(parsed: Parsed) -> Iterator[Defect]:
@@ -108,8 +159,7 @@ def _no_mapping(parsed: Parsed) -> Iterator[Defect]:
         if not parsed.defects:
             yield Defect("null-value", "the file is empty", 1, 1, "", "key: value lines, the first of them schema: 1")
     elif not root.is_refused:
-        found = "a list" if isinstance(root.value, list) else root.raw
-        yield Defect("wrong-type", "the file is not a mapping", root.line, root.column, found, "key: value lines")
+        yield Defect("wrong-type", "the file is not a mapping", root.line, root.column, type_name(root), "key: value lines")
 
 
 def _is_from_the_future(node: Node | None) -> bool:
@@ -128,10 +178,10 @@ def _schema_defects(root: Node) -> Iterator[Defect]:
             node.column,
             node.raw,
             "schema: 1, the only format that this version reads",
-            "upgrade mlrelease to a version that reads this format",
+            f"pip install --upgrade mlrelease    # schema {node.value} needs a newer one than mlrelease --version shows",
         )
     elif isinstance(node.value, bool) or not isinstance(node.value, int) or node.value != 1:
-        yield Defect("schema-version", "schema is not 1", node.line, node.column, _found(node), "1")
+        yield Defect("schema-version", "schema is not 1", node.line, node.column, found_in(node), "1")
 
 
 def _locate(node: Node, loc: Loc = ()) -> Iterator[tuple[Loc, tuple[Node | None, Node]]]:
@@ -146,102 +196,45 @@ def _locate(node: Node, loc: Loc = ()) -> Iterator[tuple[Loc, tuple[Node | None,
         yield from _locate(item, (*loc, index))
 
 
+def _is_plain(node: Node) -> bool:
+    """Whether `_generic_defects` has nothing to say, as of nearly every file; when in doubt it is asked."""
+    for name, (_, inner) in node.entries.items():
+        value = inner.value
+        if value is None or secrets.is_named_so(name) or (isinstance(value, str) and _is_doubtful(value)):
+            return False
+        if (inner.entries or inner.items) and not _is_plain(inner):
+            return False
+    for item in node.items:
+        value = item.value
+        if value is None or (isinstance(value, str) and _is_doubtful(value)) or not _is_plain(item):
+            return False
+    return True
+
+
+def _is_doubtful(text: str) -> bool:
+    return not text.strip() or _PLACEHOLDER.search(text) is not None
+
+
 def _generic_defects(located: Mapping[Loc, tuple[Node | None, Node]]) -> Iterator[tuple[Loc, Defect]]:
-    """What is wrong with a value whatever its key: nothing there, or a placeholder."""
+    """What is wrong with a value whatever its key: nothing there, a placeholder, a secret."""
     for loc, (_, node) in located.items():
-        if node.is_refused or loc == ("schema",):
+        value = node.value
+        if node.is_refused or isinstance(value, dict | list) or loc == ("schema",):
             continue
-        label = _label(loc)
-        if node.value is None:
-            yield loc, Defect("null-value", f"{label} has no value", node.line, node.column, node.raw, "a value")
-        elif isinstance(node.value, str):
-            # an empty variable means something; nothing else empty does
-            if not node.value.strip() and loc[0] != "env":
-                yield loc, Defect("null-value", f"{label} is blank", node.line, node.column, '""', "a value")
-            elif _PLACEHOLDER.fullmatch(node.value):
-                found = "" if loc[0] == "env" else _found(node)
-                yield (
-                    loc,
-                    Defect("placeholder", f"{label} holds a placeholder", node.line, node.column, found, "the real value"),
-                )
-
-
-def _defect(
-    kind: type[BaseModel],
-    error: Any,
-    located: Mapping[Loc, tuple[Node | None, Node]],
-    spoken: set[Loc],
-    root: Node,
-) -> Defect | None:
-    """What pydantic found as a defect at the deepest node that exists; None where something else has named it already."""
-    loc: Loc = tuple(error["loc"])
-    if loc == ("schema",) or any(loc[:n] in spoken for n in range(1, len(loc) + 1)):
-        return None
-    on_key = loc[-1:] == ("[key]",)
-    loc = loc[:-1] if on_key else loc
-    deepest = next(loc[:n] for n in range(len(loc), -1, -1) if loc[:n] in located)
-    key, node = located[deepest]
-    at = key if key is not None and (on_key or error["type"] == "extra_forbidden") else node
-    is_secret = loc[:1] == ("env",) and not on_key
-    label = _label(loc)
-    match error["type"]:
-        case "extra_forbidden":
-            return _unknown_key(kind, loc, at, root)
-        case "missing":
-            where = f" in {_label(loc[:-1])}" if len(loc) > 1 else ""
-            return Defect("missing-key", f"{label} is missing{where}", node.line, node.column, "", f"{loc[-1]}: …")
-        case "value_error":
-            wrong: WrongValueError = error["ctx"]["error"]
-            found = "" if is_secret else _found(at) if wrong.found is None else wrong.found
-            return Defect(wrong.rule, wrong.message, at.line, at.column, found, wrong.expected, wrong.fix)
-        case "literal_error" if loc[0] == "gates":
-            expected = "one of: " + ", ".join(documents.GATES)
-            return Defect("unknown-gate", "there is no such gate", at.line, at.column, _found(at), expected)
-        case "literal_error":
-            expected = "one of: " + error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
-            return Defect("bad-value", f"{label} is not one of the values allowed", at.line, at.column, _found(at), expected)
-        case "string_type" if kind is ModelFile and loc == ("version",) and at.is_scalar:
-            return _unquoted_version(at)
-        case str(name) if name in _TYPES:
-            found = _type_name(at) if is_secret or not at.is_scalar else _found(at)
-            fix = ""
-            if at.is_scalar:
-                fix = "put the value in quotes" if name == "string_type" else "take the quotes away" if at.style else ""
-            found = f'"{found}"' if at.style and found == at.raw else found
-            return Defect("wrong-type", f"{label} is not {_TYPES[name]}", at.line, at.column, found, _TYPES[name], fix)
-        case _:  # the ranges of numbers
-            expected = _RANGES.get(str(loc[-1]), "a value within the range")
-            return Defect("bad-value", f"{label} is out of range", at.line, at.column, _found(at), expected)
-
-
-def _label(loc: Loc) -> str:
-    """A place for a message, safe to print whatever the file calls it."""
-    if loc and isinstance(loc[-1], str):
-        return loc[-1] if re.fullmatch(r"[A-Za-z0-9_ .-]{1,60}", loc[-1]) else "the key"
-    return f"entry {loc[-1] + 1} of the list" if loc else "the file"
-
-
-def _unknown_key(kind: type[BaseModel], loc: Loc, at: Node, root: Node) -> Defect | None:
-    if loc[0] == "gates" and len(loc) > 2:
-        gates = root.get("gates")
-        entry = gates.items[loc[1]] if gates else None
-        gate = entry.get("gate") if entry else None
-        if gate is None or gate.value not in documents.GATES:
-            return None  # the options of a gate that does not exist: its name is the finding
-    known = documents.known_keys(kind, loc[:-1])
-    near = difflib.get_close_matches(str(loc[-1])[:60], known, 1, 0.6)
-    fix = f"did you mean {near[0]}?" if near else ""
-    return Defect(
-        "unknown-key", "the format has no such key", at.line, at.column, str(loc[-1]), "one of: " + ", ".join(known), fix
-    )
-
-
-def _unquoted_version(at: Node) -> Defect:
-    exact = re.fullmatch(values.VERSION, at.raw)
-    fix = f'write version: "{at.raw}"' if exact else ""
-    return Defect(
-        "version-unquoted", "the version is not in quotes", at.line, at.column, _found(at), f'"{at.raw if exact else 8}"', fix
-    )
+        if value is None:
+            yield loc, Defect("null-value", f"{label(loc)} has no value", node.line, node.column, node.raw, "a value")
+            continue
+        text = node.raw
+        # an empty variable means something; nothing else empty does
+        if not text.strip() and loc[0] != "env":
+            yield loc, Defect("null-value", f"{label(loc)} is blank", node.line, node.column, '""', "a value")
+        elif isinstance(value, str) and _PLACEHOLDER.search(value):
+            found = "" if loc[0] == "env" else found_in(node)
+            message = f"{label(loc)} holds a placeholder"
+            yield loc, Defect("placeholder", message, node.line, node.column, found, "the real value")
+        elif isinstance(loc[-1], str) and secrets.is_named_so(loc[-1]) and secrets.is_literal(text):
+            message = f"{label(loc)} holds a secret, by its name"
+            yield loc, Defect("literal-secret", message, node.line, node.column, "", "${NAME}, set where mlrelease runs")
 
 
 def _name_defects(kind: type[BaseModel], root: Node, name: str) -> Iterator[Defect]:
@@ -251,29 +244,5 @@ def _name_defects(kind: type[BaseModel], root: Node, name: str) -> Iterator[Defe
     if node is None or not isinstance(node.value, str) or node.value == name or not node.value.strip():
         return
     outside = "folder" if kind is EnvironmentFile else "file"
-    yield Defect(
-        "name-mismatch", f"{key} differs from the name of the {outside}", node.line, node.column, _found(node), f"{key}: {name}"
-    )
-
-
-def _type_name(node: Node) -> str:
-    match node.value:
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case bool():
-            return "true or false"
-        case int() | float():
-            return "a number"
-        case None:
-            return "nothing"
-        case Opaque():
-            return "a date"
-        case _:
-            return "text"
-
-
-def _found(node: Node) -> str:
-    """The token itself, without what is secret in an address."""
-    return address(node.raw[:200]) if node.is_scalar else _type_name(node)
+    message = f"{key} differs from the name of the {outside}"
+    yield Defect("name-mismatch", message, node.line, node.column, found_in(node), f"{key}: {name}")

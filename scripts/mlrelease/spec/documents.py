@@ -10,10 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from mlrelease.model.spec import GOLDEN_RTOL
-from mlrelease.spec import values
-
-GATES = ("exists", "digest")
-"""The gates that exist. One that gets options gets its own model with those fields, and `GateEntry` becomes a union."""
+from mlrelease.spec import gates, values
+from mlrelease.spec.gates import Gates, Waivers
 
 
 def _text(pattern: str) -> WithJsonSchema:
@@ -22,6 +20,7 @@ def _text(pattern: str) -> WithJsonSchema:
 
 Name = Annotated[str, AfterValidator(values.name), _text(values.NAME)]
 ModelName = Annotated[str, AfterValidator(values.model_name), _text(values.MODEL_NAME)]
+Alias = Annotated[str, AfterValidator(values.alias), _text(values.MODEL_NAME)]
 Version = Annotated[str, AfterValidator(values.exact_version), _text(values.VERSION)]
 PinDigest = Annotated[str, AfterValidator(values.digest), _text(values.DIGEST)]
 Image = Annotated[str, AfterValidator(values.image), _text(values.IMAGE)]
@@ -31,6 +30,7 @@ Listen = Annotated[str, AfterValidator(values.listen), _text(values.LISTEN)]
 TrackingUri = Annotated[str, AfterValidator(values.tracking_uri), _text(r"^(https?://|sqlite:///|\$\{)")]
 Variable = Annotated[str, AfterValidator(values.variable), _text(values.VARIABLE)]
 Template = Annotated[str, AfterValidator(values.template)]
+Python = Annotated[str, AfterValidator(values.python), _text(values.PYTHON)]
 Present = Annotated[
     Literal["present", "absent"], Field(description="absent: take it away. Deleting the file takes nothing away.")
 ]
@@ -41,23 +41,12 @@ class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class GateEntry(_Document):
-    """One gate: a check that must open before a new version goes live."""
-
-    gate: Literal["exists", "digest"] = Field(
-        description="exists: the version is in MLflow and ready. digest: its artifacts are those of the pin."
-    )
-
-
-Gates = Annotated[list[GateEntry], Field(description="The checks that must open before a new version goes live.")]
-
-
 class TargetBlock(_Document):
     """Where the environment runs."""
 
     kind: Literal["local"] = Field(description="local: processes on this machine behind one proxy.")
     listen: Listen = Field(description="host:port of the environment's one listener.")
-    state_dir: str = Field(
+    state_dir: Template = Field(
         default="",
         description="Folder for sockets, proxy files, caches and logs. Empty: below the user's or the system's state folder.",
     )
@@ -76,12 +65,12 @@ class EnvironmentFile(_Document):
     tracking_uri: TrackingUri = Field(
         description="The MLflow server; ${NAME} is replaced by the variable where mlrelease runs."
     )
-    alias: ModelName = Field(default="", description="The MLflow alias that is written after verification.")
+    alias: Alias = Field(default="", description="The MLflow alias that is written after verification.")
     target: TargetBlock = Field(description="Where the environment runs.")
     keep_warm: Duration = Field(
         default="10m", description="How long the bundle before stays up, so that going back is a switch."
     )
-    gates: Gates = Field(default=[])
+    gates: Gates = Field(default_factory=list)
     state: Present = "present"
 
 
@@ -92,6 +81,15 @@ class DeliveryBlock(_Document):
     timeout: Timeout = Field(default="60s", description="How long one request to the service may take.")
 
 
+class RuntimeBlock(_Document):
+    """What runs a service's model server where the target runs no image."""
+
+    python: Python = Field(
+        default="",
+        description="Absolute path of a Python interpreter with mlrelease[serve] on the host. Empty: mlrelease's own.",
+    )
+
+
 class ServiceFile(_Document):
     """environments/<environment>/services/<service>.yaml: one image pin, how many replicas, how it rolls out."""
 
@@ -100,6 +98,9 @@ class ServiceFile(_Document):
     image: Image = Field(description="The image pin: repository:tag@sha256:…; the tag is for people, the digest decides.")
     replicas: int = Field(default=1, ge=1, le=64, description="How many instances answer.")
     delivery: DeliveryBlock = Field(default_factory=DeliveryBlock, description="How the service rolls out.")
+    runtime: RuntimeBlock = Field(
+        default_factory=RuntimeBlock, description="What runs the model server where the target runs no image."
+    )
     env: dict[Variable, Template] = Field(
         default={},
         description="Variables of the service's processes; ${NAME} is replaced where mlrelease runs.",
@@ -126,20 +127,24 @@ class ModelFile(_Document):
     digest: PinDigest = Field(
         description="SHA-256 of the version's artifacts; written by `mlrelease bump`, checked everywhere."
     )
-    gates: Gates = Field(default=[])
+    gates: Gates = Field(default_factory=list)
+    waivers: Waivers = Field(default_factory=list)
     golden: GoldenBlock = Field(default_factory=GoldenBlock, description="How golden predictions are compared.")
     state: Present = "present"
 
 
-_BLOCKS: dict[str, type[_Document]] = {
+_BLOCKS: dict[str, type[BaseModel]] = {
     "target": TargetBlock,
     "delivery": DeliveryBlock,
     "golden": GoldenBlock,
-    "gates": GateEntry,
+    "runtime": RuntimeBlock,
+    "waivers": gates.WaiverEntry,
 }
 
 
 def known_keys(document: type[BaseModel], loc: tuple[Any, ...]) -> tuple[str, ...]:
     """The keys that the mapping at `loc` of a document may have, as written in the file."""
-    here = _BLOCKS[loc[0]] if loc else document
+    here: type[BaseModel] = document
+    if loc:  # pydantic puts a gate's id behind its index
+        here = gates.BY_ID[loc[2]] if loc[0] == "gates" else _BLOCKS[loc[0]]
     return tuple(info.alias or key for key, info in here.model_fields.items())

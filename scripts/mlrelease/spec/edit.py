@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from mlrelease.errors import Error
 from mlrelease.spec.tree import Node, parse
 
 # what is text to every YAML reader without quotes, whatever stands around it; a number or a date needs another check
-_PLAIN = re.compile(r"[A-Za-z0-9_./$](?:[A-Za-z0-9_./@+$-]|:(?=[A-Za-z0-9_./@+$-]))*")
+_REFERENCE = r"\$(?:\{[A-Za-z0-9_:./@-]*\})?"
+_PLAIN = re.compile(rf"(?:[A-Za-z0-9_./]|{_REFERENCE})(?:[A-Za-z0-9_./@+-]|{_REFERENCE}|:(?=[A-Za-z0-9_./@+$-]))*")
 _BLOCK = ("|", ">")
 
 
@@ -32,11 +34,12 @@ def set_scalar(text: bytes, keys: tuple[str, ...], value: str) -> bytes:
     before, after = parsed.text[: node.start], parsed.text[node.end :]
     if not written and not before.endswith((" ", "\t")):
         before += " "  # `key:` without a value ends at the colon
-    edited = (before + _token(value, node.style) + after).encode()
-    again = parse(edited)
-    if again.defects or again.root is None or _find(again.root, keys).value != value:
-        raise Error(f"cannot edit {where}: the file cannot hold this value there", hint="edit the line by hand")
-    return edited
+    for token in _tokens(value, node.style):
+        edited = (before + token + after).encode(errors="replace")
+        again = parse(edited)
+        if not again.defects and again.root is not None and _find(again.root, keys).value == value:
+            return edited
+    raise Error(f"cannot edit {where}: the file cannot hold this value there", hint="edit the line by hand")
 
 
 def set_model_pin(text: bytes, version: str, digest: str) -> bytes:
@@ -61,12 +64,13 @@ def _find(root: Node, keys: tuple[str, ...]) -> Node:
     return node
 
 
-def _token(value: str, style: str) -> str:
+def _tokens(value: str, style: str) -> Iterator[str]:
+    """The ways to write the value, the one nearest to what stands there first."""
     if style == "'" and value.isprintable():
-        return "'" + value.replace("'", "''") + "'"
+        yield "'" + value.replace("'", "''") + "'"
     if not style and _is_plain(value):
-        return value
-    return '"' + "".join(_escaped(c) for c in value) + '"'
+        yield value
+    yield '"' + "".join(_escaped(c) for c in value) + '"'
 
 
 def _is_plain(value: str) -> bool:

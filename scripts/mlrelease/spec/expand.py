@@ -16,6 +16,12 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(match["name"] for match in _REFERENCE.finditer(text)))
 
 
+def missing(text: str, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables that `expand` would not find, in order, each once."""
+    unset = (m["name"] for m in _REFERENCE.finditer(text) if not m["fallback"] and m["name"] not in variables)
+    return tuple(dict.fromkeys(unset))
+
+
 def is_well_formed(text: str) -> bool:
     """Whether every `${` begins a reference that `expand` understands."""
     return "${" not in _REFERENCE.sub("", text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from mlrelease.model.finding import Finding
 from mlrelease.model.spec import SourceFile
@@ -16,6 +15,10 @@ ROOT = "environments"
 FORMS = "environments/ENV/environment.yaml, environments/ENV/services/SERVICE.yaml or environments/ENV/models/MODEL.yaml"
 # neither can be mistaken for a pin
 HARMLESS = ("README.md", ".gitkeep")
+_PROBLEMS = {
+    "symlink": Defect("symlink", "the file is a link", expected="a regular file"),
+    "too large": Defect("too-large", "the file is too large", expected="at most 1 MiB"),
+}
 
 
 @dataclass(slots=True)
@@ -50,22 +53,24 @@ class Folder:
 
     def add(self, path: str, source: SourceFile) -> None:
         """Takes in one file of this folder, whatever it is."""
-        parts = PurePosixPath(path).parts[2:]
+        parts = path.split("/")[2:]
         stem = parts[-1].removesuffix(".yaml")
         match parts:
-            case ("environment.yaml",):
+            case ["environment.yaml"]:
                 self.has_file = True
                 if self._is_readable(path, source):
                     self.environment = check(EnvironmentFile, source.data, self.name)
                     self._report(path, self.environment.defects, self._name_defects(self.name, values.name))
-            case ("services", file) if file == f"{stem}.yaml" and stem:
+            case ["services", file] if file == f"{stem}.yaml" and stem:
                 self.services[stem] = None
                 if self._is_readable(path, source, service=stem):
                     service = check(ServiceFile, source.data, stem)
                     self.services[stem] = service
                     self._report(path, service.defects, self._name_defects(stem, values.name), service=stem, name=stem)
-            case ("models", file) if file == f"{stem}.yaml" and stem:
+            case ["models", file] if file == f"{stem}.yaml" and stem:
                 self.models[stem] = check(ModelFile, source.data, stem) if self._is_readable(path, source) else None
+            case _ if source.problem == "symlink":
+                self._is_readable(path, source)
             case _ if parts[-1] in HARMLESS:
                 pass
             case _:
@@ -74,7 +79,7 @@ class Folder:
     def report_models(self) -> None:
         """The findings of the model files, once every service file is known: they say whom a finding blocks."""
         for stem, model in self.models.items():
-            if model is not None:
+            if model is not None and (model.document is None or model.defects):
                 said = model.says("version")
                 self._report(
                     self.model_path(stem),
@@ -88,9 +93,9 @@ class Folder:
     def _is_readable(self, path: str, source: SourceFile, service: str = "") -> bool:
         if not source.problem:
             return True
-        rule = "symlink" if source.problem == "symlink" else "unreadable"
-        message = "the file is a link" if rule == "symlink" else "the file cannot be read"
-        defect = Defect(rule, message, found="" if rule == "symlink" else source.problem, expected="a regular file")
+        defect = _PROBLEMS.get(source.problem) or Defect(
+            "unreadable", "the file cannot be read", found=source.problem, expected="a regular file"
+        )
         self.findings.append(defect.at(path, environment=self.name, service=service))
         return False
 
@@ -112,7 +117,17 @@ class Folder:
 
 def stray(path: str, environment: str = "") -> Finding:
     """The finding for a file that is none of the three kinds."""
-    parts = PurePosixPath(path).parts
-    fix = f"rename it to {parts[-1].removesuffix('.yml')}.yaml" if parts[-1].endswith(".yml") else ""
-    defect = Defect("wrong-place", "the file is none of the three kinds", found=parts[-1], expected=FORMS, fix=fix)
+    name = path.rpartition("/")[2]
+    fix = f"rename it to {name.removesuffix('.yml')}.yaml" if name.endswith(".yml") else ""
+    defect = Defect("wrong-place", "the file is none of the three kinds", found=name, expected=FORMS, fix=fix)
     return defect.at(path, environment=environment)
+
+
+def linked(path: str) -> Finding:
+    """The finding for a link that stands for a whole environment, or for `environments/` itself."""
+    return _PROBLEMS["symlink"].at(path)
+
+
+def outside(path: str) -> Finding:
+    """The finding for a path that leaves the folder it begins in."""
+    return Defect("wrong-place", "the path leaves its folder", found="..", expected=FORMS).at(path)

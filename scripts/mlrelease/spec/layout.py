@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from mlrelease.spec.rules import Defect
 from mlrelease.spec.tree import Node
 
+_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]{0,60})[ ]*:(?:\s|$)")
 _EXPECTED = "the pin alone between blank lines, comments allowed"
 
 
@@ -16,7 +19,27 @@ def pin_defects(text: str, root: Node, pins: tuple[str, ...]) -> list[Defect]:
     at = nodes[0][0]
     if root.is_flow:
         return [_defect(at, "the file is written in braces", "{")]
-    lines = [line.strip() for line in text.split("\n")]
+    if _is_alone(text, nodes):
+        return []
+    return _careful(text, nodes, pins)
+
+
+def _is_alone(text: str, nodes: list[tuple[Node, Node]]) -> bool:
+    """Whether the pin is plainly as it should be, without comments or Windows line ends: most are, and this is quick."""
+    first, last = nodes[0][0].start, nodes[-1][1].end
+    after = text.find("\n", last)
+    return (
+        text.endswith("\n\n", 0, first)
+        and text.count("\n", first, last) == len(nodes) - 1
+        and all(text[key.start - 1] == "\n" for key, _ in nodes)
+        and (after in (-1, len(text) - 1) or text[after + 1] == "\n")
+    )
+
+
+def _careful(text: str, nodes: list[tuple[Node, Node]], pins: tuple[str, ...]) -> list[Defect]:
+    """The same, line by line, with a defect for what is not."""
+    at = nodes[0][0]
+    lines = text.split("\n")
     spans = [(key.line - 1, _last_row(text, key, value)) for key, value in nodes]
     defects = [
         _defect(key, f"{' and '.join(pins)} are not on adjacent lines", str(key.value))
@@ -41,14 +64,15 @@ def _last_row(text: str, key: Node, value: Node) -> int:
 def _neighbour(lines: list[str], row: int, step: int, own: set[int]) -> str:
     """The first line beyond the pin's comments, empty if it is blank, the end of the file, or part of the same pin."""
     row += step
-    while 0 <= row < len(lines) and lines[row].startswith("#"):
+    while 0 <= row < len(lines) and lines[row].lstrip().startswith("#"):
         row += step
-    return lines[row] if 0 <= row < len(lines) and row not in own else ""
+    return lines[row].strip() if 0 <= row < len(lines) and row not in own else ""
 
 
 def _key_of(line: str) -> str:
-    # only the name: what stands behind the colon may be a secret
-    return line.partition(":")[0] + (":" if ":" in line else "")
+    # only the name: what stands behind the colon, or in a value of several lines, may be a secret
+    name = _KEY.match(line)
+    return f"{name[1]}:" if name else "a line"
 
 
 def _defect(at: Node, message: str, found: str) -> Defect:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mlrelease.model.finding import Finding
-from mlrelease.spec.shown import shown
+from mlrelease.spec.shown import shown, token
 
 _LONG = 200
 
@@ -31,7 +31,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "symlink": Rule("a link stands where a file should", "replace the link by a copy of the file it points to"),
         "unreadable": Rule("the file cannot be read", "make it a regular file that the user running mlrelease may read"),
         "wrong-place": Rule("the file is none of the three kinds", "move it out of environments/, or to the path named"),
-        "too-large": Rule("the file is larger than 1 MiB", "split it: one file per model and one per service"),
+        "too-large": Rule("the file is larger than 1 MiB, or has too many values", "split it: one file per model and service"),
+        "too-many": Rule("the file has more than 100 findings", "mend those named first, or write the file anew"),
         "encoding": Rule("the file is not plain UTF-8", "save the file as UTF-8 without byte order mark"),
         # the file as YAML
         "yaml-syntax": Rule("the text is not YAML", "mend the line named; lists and mappings are indented by two spaces"),
@@ -50,6 +51,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "placeholder": Rule("a placeholder was left in", "replace it by the real value"),
         # names
         "bad-name": Rule("the name cannot be used", "rename it; the file or folder and the name inside change together"),
+        "same-name": Rule("two names differ only in the case of their letters", "rename one of the two"),
         "name-mismatch": Rule("the name inside differs from the file or folder name", "make the two names equal"),
         # pins
         "version-unquoted": Rule("the version is not in quotes", 'write the version in quotes, such as version: "8"'),
@@ -59,6 +61,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "pin-digest": Rule(
             "the digest is not a full sha256",
+            "mlrelease bump {environment} {name} --to {version}    # resolves and writes the digest",
+        ),
+        "foreign-digest": Rule(
+            "the digest of a model is that of an image",
             "mlrelease bump {environment} {name} --to {version}    # resolves and writes the digest",
         ),
         "image-digest": Rule(
@@ -82,6 +88,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "unknown-environment": Rule(
             "promotes_from names no other environment", "name an existing environment, or remove the line"
         ),
+        "undeclared": Rule(
+            "the ledger has what the files no longer name",
+            "git checkout COMMIT~1 -- PATH, then write `state: absent` into it",
+        ),
         "listen-conflict": Rule("two environments listen on one address", "give each environment its own port"),
         "alias-conflict": Rule("two environments write the same alias", "give each environment its own alias"),
         # policy
@@ -89,11 +99,15 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "no-gates": Rule(
             "nothing is checked before this model goes live", "add the gates exists and digest to the environment"
         ),
+        "gate-twice": Rule("one gate is listed twice, so that only the last would count", "remove one of the two entries"),
+        "not-waivable": Rule(
+            "a waiver for a gate that no person can open", "remove the waiver; mend what the gate found, or pin another version"
+        ),
         "tracking-uri": Rule("the MLflow address is not usable", "write an http(s) address or ${{MLFLOW_TRACKING_URI}}"),
         "literal-secret": Rule(
-            "a password stands in the file",
-            "write ${{MLFLOW_TRACKING_URI}}, set the variable on the host, and change the password",
+            "a secret stands in the file", "write ${{NAME}}, set the variable where mlrelease runs, and change the secret"
         ),
+        "variable-unset": Rule("a variable that the files need is not set", "export NAME=…    # where mlrelease runs"),
     }
 )
 
@@ -121,7 +135,7 @@ class Defect:
             column=self.column,
             rule=self.rule,
             message=shown(self.message, _LONG),
-            found=shown(self.found),
+            found=token(self.found),
             expected=shown(self.expected, _LONG),
             fix=shown(self.fix or RULES[self.rule].fix.format(**known), _LONG),
             environment=environment,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from mlrelease.model.finding import Finding
-from mlrelease.spec import expand, values
+from mlrelease.spec import addresses, expand, values
 from mlrelease.spec.documents import EnvironmentFile, ModelFile
 from mlrelease.spec.folder import Folder
 from mlrelease.spec.rules import Defect
+
+MANY = 20
+"""Names listed in what is expected; more are cut from the line anyway."""
 
 
 def within(folder: Folder) -> Iterator[Finding]:
@@ -22,13 +26,18 @@ def within(folder: Folder) -> Iterator[Finding]:
     document = folder.environment.document if folder.environment else None
     if document is not None:
         yield from _address(folder, document)
+        if _lists_nothing(document):
+            expected = "at least one gate"
+            defect = Defect("no-gates", "the list of gates is empty", *_at(folder, "gates"), "[]", expected)
+            yield defect.at(folder.path, environment=folder.name)
     is_absent = document is not None and document.state == "absent"
     if not folder.services and not is_absent:
         path = folder.path.replace("environment.yaml", "services")
         defect = Defect("empty-environment", "the environment has no services", expected="at least one services/SERVICE.yaml")
         yield defect.at(path, environment=folder.name)
-    yield from _models(folder, document)
+    yield from _models(folder, document if document is None or not _lists_nothing(document) else None)
     yield from _services(folder)
+    yield from _alike(folder)
 
 
 def _address(folder: Folder, document: EnvironmentFile) -> Iterator[Finding]:
@@ -44,23 +53,32 @@ def _address(folder: Folder, document: EnvironmentFile) -> Iterator[Finding]:
 
 
 def _models(folder: Folder, environment: EnvironmentFile | None) -> Iterator[Finding]:
+    known = ", ".join(sorted(folder.services)[:MANY]) or "none yet"
     for stem, model in folder.models.items():
-        if model is None:
+        if model is None or any(defect.rule == "wrong-place" for defect in model.defects):
             continue
         path, said = folder.model_path(stem), model.says("service")
         # a name that is no name has its finding already
         if said and values.is_name(said) and said not in folder.services:
             line, column = model.place("service")
-            known = ", ".join(sorted(folder.services)) or "none yet"
             defect = Defect("unknown-service", "no file describes this service", line, column, said, f"one of: {known}")
             # the whole environment: the service meant would otherwise be rolled out without this model
             yield defect.at(path, environment=folder.name)
-        if environment is not None and model.document is not None and not environment.gates and _is_ungated(model.document):
+        if model.document is not None and _lists_nothing(model.document):
+            expected = "at least one gate, or no key gates"
+            defect = Defect("no-gates", "the list of gates is empty", *model.place("gates"), "[]", expected)
+            yield defect.at(path, environment=folder.name, service=folder.owner(stem), name=stem)
+        elif environment is not None and model.document is not None and not environment.gates and _is_ungated(model.document):
             line, column = model.place()
             defect = Defect(
                 "no-gates", "neither the environment nor the model names a gate", line, column, "", "at least one gate"
             )
             yield defect.at(path, environment=folder.name, service=folder.owner(stem), name=stem)
+
+
+def _lists_nothing(document: EnvironmentFile | ModelFile) -> bool:
+    """Whether somebody wrote `gates: []`: nothing is checked, or it was meant to switch gates off, which it does not."""
+    return not document.gates and "gates" in document.model_fields_set
 
 
 def _is_ungated(model: ModelFile) -> bool:
@@ -88,15 +106,43 @@ def _services(folder: Folder) -> Iterator[Finding]:
             yield defect.at(folder.service_path(stem), environment=folder.name, service=stem)
 
 
-def between(folders: Iterable[Folder]) -> Iterator[Finding]:
-    """The findings about environments that collide. Each of them gets one: which of the two is meant, nobody can know."""
-    present = {
-        f.name: (f, f.environment.document)
+def _alike(folder: Folder) -> Iterator[Finding]:
+    """Names of one environment that differ only in case: a file system or a database may take them for one."""
+    for name, others in _twins(folder.services):
+        yield _same_name(name, others).at(folder.service_path(name), environment=folder.name, service=name, name=name)
+    for name, others in _twins(folder.models):
+        yield _same_name(name, others).at(
+            folder.model_path(name), environment=folder.name, service=folder.owner(name), name=name
+        )
+
+
+def _same_name(name: str, others: Iterable[str]) -> Defect:
+    message = "the name differs from another only in case or width: some file systems and databases take both for one"
+    return Defect("same-name", message, found=name, expected=f"another name than {', '.join(others)}")
+
+
+def _twins(names: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each name with those that are equal to it but for case, width and ligatures."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[name.lower() if name.isascii() else unicodedata.normalize("NFKC", name).casefold()].append(name)
+    for group in groups.values():
+        for name in group if len(group) > 1 else []:
+            yield name, [other for other in group if other != name]
+
+
+def between(folders: Collection[Folder], variables: Mapping[str, str] | None = None) -> Iterator[Finding]:
+    """The findings about environments that collide. Each of them gets one: which of the two is meant, nobody can know.
+
+    With `variables` addresses are compared as they are here and now, and one that cannot be told is a finding too.
+    """
+    present = [
+        (f, f.environment.document)
         for f in folders
         if f.environment and f.environment.document and f.environment.document.state == "present"
-    }
+    ]
     names = {f.name for f in folders}
-    for folder, document in present.values():
+    for folder, document in present:
         if document.promotes_from and (document.promotes_from == folder.name or document.promotes_from not in names):
             others = ", ".join(sorted(names - {folder.name})) or "no other environment exists"
             defect = Defect(
@@ -107,42 +153,85 @@ def between(folders: Iterable[Folder]) -> Iterator[Finding]:
                 expected=f"one of: {others}",
             )
             yield defect.at(folder.path, environment=folder.name)
-    yield from _equal(present.values(), "listen-conflict", "listen", _listen, ("target", "listen"))
-    yield from _equal(present.values(), "alias-conflict", "alias", _alias, ("alias",))
+        yield from _unset(folder, document, variables)
+    for name, twins in _twins(names):
+        folder = next(f for f in folders if f.name == name)
+        yield _same_name(name, sorted(twins)).at(folder.path, environment=name)
+    yield from _foreign(folders)
+    yield from _listeners(present)
+    yield from _aliases(present, variables)
 
 
-def _equal(
-    present: Iterable[tuple[Folder, EnvironmentFile]],
-    rule: str,
-    noun: str,
-    value: Callable[[EnvironmentFile], str],
-    keys: tuple[str, ...],
-) -> Iterator[Finding]:
-    groups: dict[str, list[tuple[Folder, EnvironmentFile]]] = defaultdict(list)
+def _unset(folder: Folder, document: EnvironmentFile, variables: Mapping[str, str] | None) -> Iterator[Finding]:
+    for name in expand.missing(document.tracking_uri, variables) if variables is not None else ():
+        message = f"the variable {name} is not set, and the address of MLflow needs it"
+        place = _at(folder, "tracking_uri")
+        fix = f"export {name}=…    # where mlrelease runs"
+        defect = Defect("variable-unset", message, *place, found=f"${{{name}}}", expected="a variable that is set", fix=fix)
+        yield defect.at(folder.path, environment=folder.name)
+
+
+def _foreign(folders: Iterable[Folder]) -> Iterator[Finding]:
+    """Model pins with the digest of an image: one of the two was pasted into the wrong file.
+
+    Two models may share a digest, for MLflow can register the same files under two names; whether a digest is that of
+    the version named, the gate `digest` decides.
+    """
+    documents = [(f, s.document) for f in folders for s in f.services.values() if s and s.document]
+    images = {document.image.rpartition("@")[2]: (folder, document.service) for folder, document in documents}
+    for folder in folders:
+        for stem, model in folder.models.items():
+            if model and model.document and model.document.digest in images:
+                home, service = images[model.document.digest]
+                defect = Defect(
+                    "foreign-digest",
+                    f"this is the digest of the image of {service} in {home.name}",
+                    *model.place("digest"),
+                    found=model.document.digest,
+                    expected="the digest of the model's own files",
+                )
+                said = model.document.version
+                yield defect.at(
+                    folder.model_path(stem), environment=folder.name, service=folder.owner(stem), name=stem, version=said
+                )
+
+
+def _listeners(present: Collection[tuple[Folder, EnvironmentFile]]) -> Iterator[Finding]:
+    by_port: dict[int, list[tuple[Folder, str]]] = defaultdict(list)
     for folder, document in present:
-        if value(document):
-            groups[value(document)].append((folder, document))
-    for group in groups.values():
-        for folder, document in group if len(group) > 1 else []:
-            others = ", ".join(f.name for f, _ in group if f is not folder)
-            found = document.target.listen if noun == "listen" else document.alias
-            defect = Defect(
-                rule,
-                f"{noun} is the same as in {others}",
-                *_at(folder, *keys),
-                found=found,
-                expected="one of its own",
-            )
-            yield defect.at(folder.path, environment=folder.name)
+        host, _, port = document.target.listen.rpartition(":")
+        by_port[int(port)].append((folder, host))
+    for number, group in by_port.items():
+        for folder, host in group:
+            others = [f.name for f, other in group if f is not folder and addresses.overlap(host, other)]
+            if others:
+                defect = Defect(
+                    "listen-conflict",
+                    f"the listener takes the port of that in {', '.join(others)}",
+                    *_at(folder, "target", "listen"),
+                    found=f"{host}:{number}",
+                    expected="one of its own",
+                )
+                yield defect.at(folder.path, environment=folder.name)
 
 
-def _listen(document: EnvironmentFile) -> str:
-    host, _, port = document.target.listen.rpartition(":")
-    return f"{'127.0.0.1' if host == 'localhost' else host}:{int(port)}"
-
-
-def _alias(document: EnvironmentFile) -> str:
-    return f"{document.tracking_uri} {document.alias}" if document.alias else ""
+def _aliases(present: Collection[tuple[Folder, EnvironmentFile]], variables: Mapping[str, str] | None) -> Iterator[Finding]:
+    by_alias: dict[str, list[tuple[Folder, frozenset[str]]]] = defaultdict(list)
+    for folder, document in present:
+        if document.alias:
+            by_alias[document.alias].append((folder, addresses.servers(document.tracking_uri, variables)))
+    for alias, group in by_alias.items():
+        for folder, servers in group:
+            others = [f.name for f, theirs in group if f is not folder and servers & theirs]
+            if others:
+                defect = Defect(
+                    "alias-conflict",
+                    f"the alias is written in the same MLflow server by {', '.join(others)}",
+                    *_at(folder, "alias"),
+                    found=alias,
+                    expected="one of its own",
+                )
+                yield defect.at(folder.path, environment=folder.name)
 
 
 def _at(folder: Folder, *keys: str) -> tuple[int, int]:

@@ -2,72 +2,47 @@
 
 PyYAML's events are read one by one instead of composing: no recursion whatever the nesting, and aliases, tags and
 several documents are seen together with everything else. Lines and columns count from 1; only a newline ends a line.
+Bounded by construction: by bytes, by depth, by values and by the length of each.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from yaml.events import AliasEvent, DocumentStartEvent, Event, MappingStartEvent, ScalarEvent, SequenceStartEvent
+from yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
 from yaml.nodes import ScalarNode
 
+from mlrelease.spec.nodes import Lines, Node, Opaque, Parsed
 from mlrelease.spec.rules import Defect
+
+__all__ = ["Lines", "Node", "Opaque", "Parsed", "parse"]
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
+MAX_NODES = 5_000
+"""Keys and values of one file; a pin file has about ten. What is looked at once per value stays quick whatever comes."""
+MAX_SCALAR = 10_000
+"""Characters of one value; patterns are matched against values, and some take the square of their length."""
 _TAG = "tag:yaml.org,2002:"
 # YAML 1.2 and every reader's eye take 1e-6 for a number, PyYAML (1.1) takes it for text
 _EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
-
-
-class Opaque:
-    """The value of a node that has a defect of its own, or a type the format never uses (a date)."""
-
-
-@dataclass(slots=True)
-class Node:
-    """One value: `start` and `end` are offsets into the text in characters, `value` is what it stands for as plain Python.
-
-    `style` is that of a scalar: empty for plain, else its first character. `is_refused` says that a defect names it.
-    """
-
-    value: Any
-    start: int
-    end: int
-    line: int
-    column: int
-    raw: str = ""
-    style: str = ""
-    is_flow: bool = False
-    is_refused: bool = False
-    entries: dict[str, tuple[Node, Node]] = field(default_factory=dict)
-    items: list[Node] = field(default_factory=list)
-
-    @property
-    def is_scalar(self) -> bool:
-        """Whether it is neither mapping nor sequence."""
-        return not isinstance(self.value, dict | list)
-
-    def get(self, key: str) -> Node | None:
-        """The value of `key`, if this is a mapping that has it."""
-        return self.entries[key][1] if key in self.entries else None
-
-    def key(self, key: str) -> Node | None:
-        """The node of the key itself."""
-        return self.entries[key][0] if key in self.entries else None
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A file as YAML: its text, its root (None when there is none that can be used), and its defects."""
-
-    text: str
-    root: Node | None
-    defects: tuple[Defect, ...]
+# A file full of %TAG lines keeps libyaml busy with the square of their number.
+_DIRECTIVE = re.compile(r"^%\S*", re.MULTILINE)
+# A plain value that begins with none of these is text; YAML 1.1 has numbers, truths, null and dates by first character.
+_TYPED = frozenset(first for first in yaml.CSafeLoader.yaml_implicit_resolvers if first)
+_LONGEST_NUMBER = 100
 
 
 def parse(data: bytes) -> Parsed:
@@ -85,6 +60,10 @@ def parse(data: bytes) -> Parsed:
         return _refused(
             text, Defect("encoding", "the file begins with a byte order mark", 1, 1, "U+FEFF", "UTF-8 text without it")
         )
+    if directive := _DIRECTIVE.search(text) if "%" in text else None:
+        place = Lines(text).place(directive.start())
+        expected = "key: value lines"
+        return _refused(text, Defect("yaml-feature", "a line that begins with % is a directive", *place, "%", expected))
     return _Reader(text).read()
 
 
@@ -103,7 +82,7 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self.text = text
         self.loader = yaml.CSafeLoader(text)
-        self.newlines = [i for i, c in enumerate(text) if c == "\n"]
+        self.lines = Lines(text)
         self.defects: list[Defect] = []
         self.open: list[Node] = []
         self.pending: list[Node | None] = []  # the key that waits for its value, per open mapping
@@ -121,43 +100,44 @@ class _Reader:
         return Parsed(self.text, self.root, tuple(self.defects))
 
     def _events(self) -> None:
-        documents = 0
-        while self.loader.check_event():
-            event = self.loader.get_event()
-            match event:
-                case DocumentStartEvent():
-                    documents += 1
-                    if documents > 1:
-                        self._refuse(event, "---", "several documents in one file", "one document per file")
-                        return
-                case MappingStartEvent() | SequenceStartEvent():
-                    if len(self.open) >= MAX_DEPTH:
-                        line, column = self.place(_index(event.start_mark))
-                        self.defects.append(
-                            Defect("too-deep", "nested too deeply", line, column, "", f"at most {MAX_DEPTH} levels")
-                        )
-                        self.root = None
-                        return
-                    self._push(event)
-                case ScalarEvent():
-                    self._add(self._scalar(event))
-                case AliasEvent():
-                    self._refuse(event, f"*{event.anchor}", "an alias stands for a value written elsewhere", "the value itself")
-                    self._add(self._node(event, Opaque(), is_refused=True))
-                case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
-                    self._pop(_index(event.end_mark))
-                case _:
-                    pass  # starts and ends of stream and document
+        documents = nodes = 0
+        get_event = self.loader.get_event
+        while True:
+            event: Any = get_event()  # its type lets every mark be None; those of a parsed text never are
+            kind = event.__class__
+            if kind is ScalarEvent:
+                nodes += 1
+                self._add(self._scalar(event))
+            elif kind is MappingStartEvent or kind is SequenceStartEvent:
+                nodes += 1
+                if len(self.open) >= MAX_DEPTH:
+                    self._end(event, "too-deep", "nested too deeply", f"at most {MAX_DEPTH} levels")
+                    return
+                self._push(event)
+            elif kind is MappingEndEvent or kind is SequenceEndEvent:
+                self._pop(_index(event.end_mark))
+            elif kind is StreamEndEvent:
+                return
+            elif kind is AliasEvent:
+                nodes += 1
+                self._refuse(event, f"*{event.anchor}", "an alias stands for a value written elsewhere", "the value itself")
+                self._add(self._node(event, Opaque(), is_refused=True))
+            elif kind is DocumentStartEvent:
+                documents += 1
+                if documents > 1:
+                    self._refuse(event, "---", "several documents in one file", "one document per file")
+                    return
+            if nodes > MAX_NODES:
+                self._end(event, "too-large", "too many values in one file", f"at most {MAX_NODES:,} keys and values")
+                return
 
-    def place(self, index: int) -> tuple[int, int]:
-        """Line and column, both from 1, of a character."""
-        row = bisect_right(self.newlines, index - 1)
-        return row + 1, index - (self.newlines[row - 1] + 1 if row else 0) + 1
+    def _end(self, event: Event, rule: str, message: str, expected: str) -> None:
+        """Nothing more is read, and nothing of what was."""
+        self.defects.append(Defect(rule, message, *self.lines.place(_index(event.start_mark)), "", expected))
+        self.root = None
 
-    def _node(self, event: Event, value: Any, **more: Any) -> Node:
-        start, end = _index(event.start_mark), _index(event.end_mark)
-        line, column = self.place(start)
-        return Node(value, start, end, line, column, **more)
+    def _node(self, event: Any, value: Any, **more: Any) -> Node:
+        return Node(value, event.start_mark.index, event.end_mark.index, self.lines, **more)
 
     def _push(self, event: MappingStartEvent | SequenceStartEvent) -> None:
         is_mapping = isinstance(event, MappingStartEvent)
@@ -190,34 +170,46 @@ class _Reader:
             self._entry(parent, key, node)
 
     def _entry(self, parent: Node, key: Node, value: Node) -> None:
-        if key.raw == "<<" and not key.style:
+        name = key.value
+        if name == "<<" and not key.style:
             self._defect("yaml-feature", key, "<<", "a merge key brings in keys written elsewhere", "the keys themselves")
-        elif not isinstance(key.value, str):
+        elif not isinstance(name, str):
             if not key.is_refused:
                 self._defect("wrong-type", key, key.raw, "a key is not text", "a name, in quotes if need be")
-        elif first := parent.key(key.value):
-            self._defect(
-                "duplicate-key", key, key.value, f"the key is given twice, first on line {first.line}", "each key once"
-            )
+        elif name in parent.entries:
+            first = parent.entries[name][0].line
+            self._defect("duplicate-key", key, name, f"the key is given twice, first on line {first}", "each key once")
         else:
-            parent.entries[key.value] = (key, value)
+            parent.entries[name] = (key, value)
 
-    def _scalar(self, event: ScalarEvent) -> Node:
-        style = event.style or ""
-        node = self._node(event, None, raw=event.value, style="" if style == "\0" else style)
-        node.is_refused = self._has_properties(event)
-        node.value = Opaque() if event.tag is not None else self._plain_value(event)
+    def _scalar(self, event: Any) -> Node:
+        raw, style = event.value, event.style or ""
+        is_plain = style in ("", "\0")
+        node = Node(None, event.start_mark.index, event.end_mark.index, self.lines, raw, "" if is_plain else style)
+        if event.tag is not None or event.anchor is not None:
+            node.is_refused = self._has_properties(event)
+        if len(raw) > MAX_SCALAR:
+            node.is_refused = True
+            self._defect("too-large", node, "", "a value of too many characters", f"at most {MAX_SCALAR:,} characters")
+        if node.is_refused:
+            node.value = Opaque()
+        elif not is_plain or (raw and raw[0] not in _TYPED):
+            node.value = raw
+        else:
+            node.value = self._plain_value(raw)
         return node
 
-    def _plain_value(self, event: ScalarEvent) -> Any:
-        tag = str(self.loader.resolve(ScalarNode, event.value, event.implicit)).removeprefix(_TAG)  # type: ignore[no-untyped-call]
-        if tag == "str" and event.implicit[0] and _EXPONENT.fullmatch(event.value):
-            return float(event.value)
-        node = ScalarNode(_TAG + tag, event.value)
+    def _plain_value(self, raw: str) -> Any:
+        if len(raw) > _LONGEST_NUMBER:  # sexagesimal digits without end take the square of their number
+            return raw
+        tag = str(self.loader.resolve(ScalarNode, raw, (True, False))).removeprefix(_TAG)  # type: ignore[no-untyped-call]
+        if tag == "str" and _EXPONENT.fullmatch(raw):
+            return float(raw)
+        node = ScalarNode(_TAG + tag, raw)
         try:
             match tag:
                 case "str" | "merge" | "value":
-                    return event.value
+                    return raw
                 case "null":
                     return None
                 case "bool":
@@ -228,7 +220,7 @@ class _Reader:
                     return self.loader.construct_yaml_float(node)
                 case _:
                     return Opaque()
-        except ValueError:  # looks like a number to the resolver, is none: 0b_, or thousands of digits
+        except ValueError:  # looks like a number to the resolver, is none: 0b_
             return Opaque()
 
     def _has_properties(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> bool:
@@ -239,7 +231,7 @@ class _Reader:
         return event.tag is not None
 
     def _refuse(self, event: Event, found: str, message: str, expected: str) -> None:
-        line, column = self.place(_index(event.start_mark))
+        line, column = self.lines.place(_index(event.start_mark))
         self.defects.append(Defect("yaml-feature", message, line, column, found, expected))
 
     def _defect(self, rule: str, node: Node, found: str, message: str, expected: str) -> None:
@@ -250,16 +242,18 @@ class _Reader:
         if isinstance(error, yaml.reader.ReaderError):
             # libyaml counts bytes here, and characters everywhere else
             index = len(self.text.encode()[: error.position].decode(errors="ignore"))
-            found = self.text[index : index + 1]
             return Defect(
-                "yaml-syntax", "a character that YAML does not allow", *self.place(index), found, "printable characters"
+                "yaml-syntax",
+                "a character that YAML does not allow",
+                *self.lines.place(index),
+                f"U+{ord(self.text[index : index + 1] or chr(0)):04X}",
+                "printable characters",
             )
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         index = min(mark.index, len(self.text)) if mark else 0
         found = self.text[index : index + 1]
+        place = self.lines.place(index)
         if found == "\t":
-            return Defect(
-                "yaml-syntax", "a tab where YAML wants spaces", *self.place(index), "tab", "spaces", "replace tabs by spaces"
-            )
+            return Defect("yaml-syntax", "a tab where YAML wants spaces", *place, "tab", "spaces", "replace tabs by spaces")
         problem = getattr(error, "problem", None) or "the text cannot be read as YAML"
-        return Defect("yaml-syntax", f"not YAML: {problem}", *self.place(index), found.strip(), "key: value lines")
+        return Defect("yaml-syntax", f"not YAML: {problem}", *place, found.strip(), "key: value lines")

@@ -24,8 +24,11 @@ class Target(Protocol):
     exercises: tuple[str, ...]
     """Which parts of a bundle really run here: `("model",)` on `local`, where no image runs."""
 
-    def observe(self) -> Observation:
-        """What runs now, asked of every instance and of the proxy, concurrently. Changes nothing, needs no fence."""
+    def observe(self, service: str = "") -> Observation:
+        """What runs now, asked of every instance and of the proxy, concurrently. Changes nothing, needs no fence.
+
+        With a service only its instances are asked and named; routes and problems are those of the whole target.
+        """
         ...
 
     def prepare(self, fence: int) -> None:

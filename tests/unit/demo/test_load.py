@@ -14,9 +14,16 @@ import time
 from dataclasses import asdict
 
 import pytest
-from mlrelease.demo.load import Answered, Load, summarize
+from mlrelease.demo.load import Answered, Asked, Load, read_requests, summarize
 
 PORT_CLOSED = "http://127.0.0.1:9/invocations"
+
+
+def requests_file(path, *urls):
+    """A file that asks these, in turn, under the names `one`, `two` and so on."""
+    names = ("one", "two", "three")
+    path.write_text(json.dumps([{"name": n, "url": u, "payload": {}} for n, u in zip(names, urls, strict=False)]))
+    return str(path)
 
 
 def line(start, version="1", *, status=200, seconds=0.01, **more):
@@ -139,7 +146,7 @@ def server():
 def run_load(url, path, *, rate, seconds):
     """One load in this process; its summary."""
     with path.open("w") as out:
-        Load(url, b"{}", rate=rate, out=out).run(seconds)
+        Load([Asked("one", url, b"{}")], rate=rate, out=out).run(seconds)
     with path.open() as lines:
         return summarize(lines)
 
@@ -152,6 +159,48 @@ def test_it_sends_at_its_rate_and_keeps_connections(server, tmp_path):
     assert sorted(a.request_id for a in summary.answers) == sorted(server.ids)
     assert len(set(server.ids)) == 50
     assert server.connections <= 25
+
+
+def test_several_are_asked_in_turn(server, tmp_path):
+    """Each gets its share under its own name, and one that is down takes nothing from the others."""
+    asked = read_requests(tmp_path / requests_file(tmp_path / "requests", server.url, PORT_CLOSED))
+    with (tmp_path / "out").open("w") as out:
+        Load(asked, rate=100, out=out).run(0.4)
+    with (tmp_path / "out").open() as lines:
+        summary = summarize(lines)
+    assert [(name, summary.of(name).sent, summary.of(name).failed) for name in ("one", "two")] == [
+        ("one", 20, 0),
+        ("two", 20, 20),
+    ]
+    assert (summary.sent, summary.failed) == (40, 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[]", "at least one request"),
+        ('[{"name": "a", "url": "https://localhost/", "payload": {}}]', "begins with http://"),
+        ('[{"name": "a", "url": "http://localhost/"}]', "not a list of requests"),
+        ('{"name": "a"}', "not a list of requests"),
+        ("3", "not a list of requests"),
+        ("{", "Expecting property name"),
+    ],
+    ids=["nothing", "another scheme", "no payload", "no list", "a number", "no JSON"],
+)
+def test_what_is_no_file_of_requests(content, said, tmp_path):
+    """It is refused with the reason, before anything is sent."""
+    (tmp_path / "requests").write_text(content)
+    with pytest.raises(ValueError, match=said):
+        read_requests(tmp_path / "requests")
+
+
+def test_the_stays_of_one_name_are_its_own():
+    """Two services that are asked in turn do not relieve each other."""
+    lines = [line(s, v, name=n) for s, v, n in ((1.0, "1", "a"), (1.1, "7", "b"), (3.0, "1", "a"), (3.1, "7", "b"))]
+    summary = summarize(lines)
+    assert [(s.version, s.answers) for s in summary.of("a").spans] == [("1", 2)]
+    assert [(s.version, s.answers) for s in summary.of("b").spans] == [("7", 2)]
+    assert summary.of("c").sent == 0
 
 
 def test_a_slow_server_is_not_asked_less(server, tmp_path):
@@ -173,10 +222,9 @@ def test_nobody_there_is_a_failure_each(tmp_path):
 def test_sigterm_finishes_what_is_in_flight(server, tmp_path):
     """Every request that the server saw has its line, and the exit code is 0."""
     server.delay_s = 0.1
-    (tmp_path / "payload").write_text("{}")
     out = tmp_path / "out"
-    argv = [sys.executable, "-m", "mlrelease.demo.load", "--url", server.url, "--rate", "50"]
-    load = subprocess.Popen([*argv, "--payload", str(tmp_path / "payload"), "--out", str(out)])
+    argv = [sys.executable, "-m", "mlrelease.demo.load", "--requests", requests_file(tmp_path / "requests", server.url)]
+    load = subprocess.Popen([*argv, "--rate", "50", "--out", str(out)])
     try:
         end = time.monotonic() + 20
         while not (out.exists() and out.stat().st_size) and time.monotonic() < end:
@@ -197,14 +245,14 @@ def test_sigterm_finishes_what_is_in_flight(server, tmp_path):
     [
         (["--rate", "0"], 2, "--rate is above 0"),
         (["--rate", "201"], 2, "at most 200"),
-        (["--url", "https://localhost/"], 2, "begins with http://"),
-        (["--payload", "missing"], 1, "load: missing: No such file"),
+        (["--requests", "missing"], 1, "load: missing: No such file"),
+        (["--requests", os.devnull], 1, f"load: {os.devnull}: Expecting value"),
     ],
-    ids=["no rate", "more than it can do", "another scheme", "no payload"],
+    ids=["no rate", "more than it can do", "no requests", "an empty file"],
 )
 def test_what_it_refuses(arguments, code, said, tmp_path):
     """A command line that makes no sense, or a file that is not there, is one line and an exit code."""
-    argv = ["--url", PORT_CLOSED, "--payload", os.devnull, "--out", "out", "--seconds", "0.1", *arguments]
+    argv = ["--requests", requests_file(tmp_path / "requests", PORT_CLOSED), "--out", "out", "--seconds", "0.1", *arguments]
     done = subprocess.run(
         [sys.executable, "-m", "mlrelease.demo.load", *argv],
         cwd=tmp_path,
@@ -230,13 +278,13 @@ def test_a_full_disk_ends_it():
     """What cannot be written down ends the load with the reason, not in silence."""
     began = time.monotonic()
     with pytest.raises(OSError, match="No space left"):
-        Load(PORT_CLOSED, b"{}", rate=50, out=_Full()).run(60.0)
+        Load([Asked("one", PORT_CLOSED, b"{}")], rate=50, out=_Full()).run(60.0)
     assert time.monotonic() - began < 30
 
 
-def test_a_full_disk_is_one_line():
+def test_a_full_disk_is_one_line(tmp_path):
     """The program says which file could not be written."""
-    argv = ["--url", PORT_CLOSED, "--payload", os.devnull, "--out", "/dev/full", "--seconds", "5"]
+    argv = ["--requests", requests_file(tmp_path / "requests", PORT_CLOSED), "--out", "/dev/full", "--seconds", "5"]
     done = subprocess.run(
         [sys.executable, "-m", "mlrelease.demo.load", *argv], capture_output=True, text=True, timeout=20, check=False
     )

@@ -38,8 +38,8 @@ def wait_for_line(path: Path) -> None:
 
 
 def test_a_place_is_new_and_goes_again(place):
-    """A temporary folder with two addresses, short enough for unix sockets."""
-    assert place.listen != f"127.0.0.1:{place.mlflow_port}"
+    """A temporary folder with three addresses, short enough for unix sockets."""
+    assert len({*place.listen.values(), f"127.0.0.1:{place.mlflow_port}"}) == 3
     assert len(str(place.root)) < 80
     place.remove()
     assert not place.root.exists()
@@ -136,15 +136,15 @@ def test_a_process_that_ended_by_itself_is_named_with_its_last_words(place):
         crew.check("broken", "the cellar")
 
 
-@pytest.mark.parametrize(("module", "extra"), [("mlflow", "mlflow"), ("supervisor", "local"), ("sklearn", "local")])
-def test_what_is_not_installed_is_named_with_its_extra(module, extra):
+@pytest.mark.parametrize("module", ["mlflow", "supervisor", "sklearn", "statsmodels"])
+def test_what_is_not_installed_is_named_with_the_extra(module):
     """A missing package is one line and the command that brings it."""
     code = f"import sys; sys.modules[{module!r}] = None; from mlrelease.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "demo"], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
         f"error: the demo needs {module}, which is not installed",
-        f"  try  pip install 'mlrelease[{extra}]'",
+        "  try  pip install 'mlrelease[demo]'",
     ]
 
 
@@ -155,6 +155,8 @@ def test_here_everything_is_installed():
 
 def test_a_place_names_where_things_lie():
     """Addresses and folders follow from the root."""
-    place = Place(Path("/tmp/d"), "127.0.0.1:1", 2, made=True)
-    assert (place.tracking_uri, place.url) == ("http://127.0.0.1:2", "http://127.0.0.1:1/wine/invocations")
-    assert place.host == Path("/tmp/d/host")
+    place = Place(Path("/tmp/d"), {"staging": "127.0.0.1:1", "production": "127.0.0.1:3"}, 2, made=True)
+    assert place.tracking_uri == "http://127.0.0.1:2"
+    assert place.url("production", "forecasts", "nile") == "http://127.0.0.1:3/forecasts/models/nile/invocations"
+    assert (place.host, place.state("staging")) == (Path("/tmp/d/host"), Path("/tmp/d/staging"))
+    assert place.answers("staging") != place.answers("production")

@@ -12,7 +12,8 @@ from mlrelease.model.when import iso
 
 def finished(began, at, version, outcome="succeeded", change="update"):
     """An event as `history --output json` shows it."""
-    receipt = {"outcome": outcome, "change": change, "after": {"models": [{"name": "wine", "version": version}]}}
+    models = [{"name": "port", "version": "9"}, {"name": "wine", "version": version}]
+    receipt = {"outcome": outcome, "change": change, "after": {"models": models}}
     return {
         "kind": "deploy_finished",
         "at": iso(at),
@@ -45,6 +46,11 @@ def test_only_what_succeeded_is_proved():
 def test_other_services_are_not_asked():
     """The events of another service say nothing about this one."""
     assert proved(EVENTS, "other") == []
+
+
+def test_a_model_of_a_fleet_is_told_by_its_name():
+    """The versions are those of the model that is asked, whatever else the service serves."""
+    assert [p.version for p in proved(EVENTS, "wine", "port")] == ["9", "9"]
 
 
 def test_no_objection_to_an_orderly_switch():

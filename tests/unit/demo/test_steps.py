@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from mlrelease.demo.steps import Runner, follow, real
+from mlrelease.demo.steps import HEAD, TAIL, Runner, follow, real, shortened
 from mlrelease.demo.tell import Teller
 from mlrelease.errors import Error
 
@@ -82,6 +82,23 @@ def test_an_expected_failure_goes_on(tmp_path, capsys):
     runner.run("refused", ["git", "frobnicate"], cwd=tmp_path, expected=1)
     assert runner.steps[0].expected_exit == 1
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("count", "hidden"),
+    [(HEAD - 1, 0), (HEAD, 0), (HEAD + TAIL + 1, 0), (HEAD + TAIL + 2, 2), (400, 400 - HEAD - TAIL)],
+    ids=["less than the head", "the head", "one line is not worth a mark", "two are", "a fleet"],
+)
+def test_a_long_output_is_shortened_with_a_mark(count, hidden, tmp_path, capsys):
+    """The first lines as they come, how many are left out, the last ones; the caller gets all of them."""
+    runner = Runner(Teller(80, styled=False), os.environ)
+    lines = runner.run("long", python(f"for i in range({count}): print(i)"), cwd=tmp_path)
+    assert lines == [str(i) for i in range(count)]
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()[-count or None :] if line.startswith("    ")]
+    kept = [str(i) for i in range(count)]
+    expected = kept if not hidden else [*kept[:HEAD], f"… {hidden} more lines", *kept[-TAIL:]]
+    assert shown[-len(expected) :] == expected
+    assert list(shortened(kept)) == expected[HEAD:]
 
 
 def test_mlrelease_is_the_installed_one():

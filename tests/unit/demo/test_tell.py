@@ -71,14 +71,16 @@ def test_narration_keeps_within_the_width(capsys):
 
 def test_the_ending_says_who_answered_when():
     """Sent, failed with the bound, and a row for each stay of a version."""
-    answers = [Answered(s, s, s + 0.01, 200, version=v) for s, v in ((100.0, "1"), (105.0, "1"), (107.5, "2"))]
+    given = ((100.0, "1", "wine"), (105.0, "1", "wine"), (106.0, "4", "port"), (107.5, "2", "wine"))
+    answers = [Answered(s, s, s + 0.01, 200, version=v, name=n) for s, v, n in given]
     summary = summarize(json.dumps(asdict(a)) + "\n" for a in answers)
-    assert ending(summary, {"2": "better"}) == [
-        "3 requests in 7.5 s, 0 failed (so with 95 % confidence fewer than 1e+02 % do)",
+    assert ending(summary, {("wine", "2"): "better", ("port", "2"): "another's"}) == [
+        "4 requests in 7.5 s, 0 failed (so with 95 % confidence fewer than 75 % do)",
         "",
-        "    version  answered from   until  requests",
-        "          1         0.00 s  5.01 s         2",
-        "          2         7.50 s  7.51 s         1  better",
+        "    asked  version  answered from   until  requests",
+        "    wine         1         0.00 s  5.01 s         2",
+        "    wine         2         7.50 s  7.51 s         1  better",
+        "    port         4         6.00 s  6.01 s         1",
     ]
 
 

@@ -151,7 +151,7 @@ def test_worktree_reads_the_disk_without_following_anything(repo, tmp_path):
         "environments/folder": "symlink",
         "environments/large.yaml": "too large",
         "environments/link.yaml": "symlink",
-        "environments/pipe.yaml": "not a file",
+        "environments/pipe.yaml": "a pipe",
         "environments/sub": "submodule",
     }
     assert not any(b"secret" in file.data for file in found.values())

@@ -24,7 +24,8 @@ DOWN = "MLflow at http://host:5000 did not answer: connection refused"
 
 def judge(gate, evidence, direction=Direction.FORWARD, **options):
     subject = Subject("production", "credit", PIN, direction)
-    (result,) = evaluate([GateSpec(gate, options)], subject, evidence)
+    result, rejected = evaluate([GateSpec(gate, options)], subject, evidence)
+    assert rejected.gate == "rejected"
     return result
 
 
@@ -61,13 +62,18 @@ def judge(gate, evidence, direction=Direction.FORWARD, **options):
             id="back, cached, deleted from the registry",
         ),
         pytest.param(Evidence(error=DOWN, cached=True), Direction.NONE, "errored", DOWN, id="no move is no move back"),
+        pytest.param(
+            Evidence(),
+            *(Direction.NONE, "skipped", "this model does not move: the registry was not asked"),
+            id="only the image under it moves",
+        ),
     ],
 )
 def test_exists(evidence, direction, status, reason):
     """Only READY opens, or verified bytes in the cache for a way back; a registry that is down is not a missing version."""
     result = judge("exists", evidence, direction)
     assert (result.gate, result.component, result.status, result.reason) == ("exists", "model:risk", status, reason)
-    assert result.opens is (status == "passed")
+    assert result.opens is (status in ("passed", "skipped"))
 
 
 @pytest.mark.parametrize(
@@ -161,8 +167,8 @@ def test_an_unknown_gate_is_errored():
 @pytest.mark.parametrize("gate", GATES)
 def test_an_option_that_the_gate_does_not_have_is_errored(gate):
     """An option that does nothing would look like a rule."""
-    result = judge(gate, Evidence(READY, asked=True, found_digest=GOOD), min=3)
-    assert (result.status, result.reason) == (GateStatus.ERRORED, "the gate has no option 'min'")
+    result = judge(gate, Evidence(READY, asked=True, found_digest=GOOD), least=3)
+    assert (result.status, result.reason) == (GateStatus.ERRORED, "the gate has no option 'least'")
 
 
 @pytest.mark.parametrize("gate", GATES)
@@ -172,10 +178,18 @@ def test_each_gate_is_listed_under_its_own_id(gate):
 
 
 def test_results_come_in_the_order_of_the_files():
-    """One for each spec."""
+    """One for each spec, and then the one that no file lists."""
     subject = Subject("production", "credit", PIN)
     results = evaluate([GateSpec("digest"), GateSpec("exists")], subject, Evidence(READY, asked=True, found_digest=GOOD))
-    assert [r.gate for r in results] == ["digest", "exists"]
+    assert [r.gate for r in results] == ["digest", "exists", "rejected"]
+
+
+def test_rejected_is_asked_without_being_listed():
+    """In force everywhere; what it says closes like any other gate's word."""
+    subject = Subject("production", "credit", PIN)
+    *_, passed = evaluate([GateSpec("exists")], subject, Evidence(READY, asked=True))
+    *_, failed = evaluate([GateSpec("exists")], subject, Evidence(READY, asked=True, rejection="rejected by ada: bad"))
+    assert (passed.gate, passed.opens, failed.gate, failed.opens) == ("rejected", True, "rejected", False)
 
 
 def test_gates_are_pure():

@@ -489,3 +489,26 @@ def test_a_full_disk_under_the_spool_is_an_error_with_the_place(clones, tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(Error, match=r"cannot use|could not be kept"):
         ledger(one, spool=tmp_path / "file").append([held(1)])
+
+
+def test_many_goldens_come_in_one_commit_and_out_in_one_look(clones):
+    """Those of a fleet are put together and found together, by digest; what nobody stored is not in the answer."""
+    bare, one, two = clones
+    it = ledger(one)
+    it.append([held(1)])
+    before = git(bare, "rev-list", "--count", REF)
+    it.put_goldens((f"sha256:{n:02}", {"rows": [n]}) for n in range(30))
+    assert int(git(bare, "rev-list", "--count", REF)) == int(before) + 1
+    found = ledger(two).goldens([f"sha256:{n:02}" for n in range(29, 32)])
+    assert found == {"sha256:29": {"rows": [29]}}
+    assert ledger(two).goldens([]) == {}
+
+
+def test_goldens_are_found_in_spool_and_ledger_at_once(clones, tmp_path):
+    """With the remote away one answer holds what was stored before and what waits."""
+    bare, one, _ = clones
+    it = ledger(one)
+    it.put_golden("sha256:aa", {"rows": [1]})
+    bare.rename(tmp_path / "away.git")
+    it.put_golden("sha256:bb", {"rows": [2]})
+    assert it.goldens(["sha256:aa", "sha256:bb", "sha256:cc"]) == {"sha256:aa": {"rows": [1]}, "sha256:bb": {"rows": [2]}}

@@ -12,6 +12,7 @@ from mlrelease.model.bundle import IMAGE, canonical_json, model_key
 from mlrelease.model.change import ChangeKind, Direction, Outcome
 from mlrelease.model.event import (
     SCHEMA,
+    Approved,
     DeployFinished,
     DeployStarted,
     Held,
@@ -82,6 +83,17 @@ STRATEGIES = {
     Unheld: st.builds(Unheld, **common, reason=text, service=text),
     Rejected: st.builds(Rejected, **common, reason=text, service=text, components=components),
     Unrejected: st.builds(Unrejected, **common, reason=text, service=text, components=components),
+    Approved: st.builds(
+        Approved,
+        **common,
+        service=text,
+        before=components,
+        after=components,
+        approver=text,
+        expires_at=moments,
+        run_url=text,
+        reason=text,
+    ),
 }
 
 
@@ -109,7 +121,7 @@ def started(**changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"kind": "approved"}, id="a kind that this version does not know"),
+        pytest.param({"kind": "paused"}, id="a kind that this version does not know"),
         pytest.param({"schema": SCHEMA + 1}, id="a known kind of a later schema"),
         pytest.param({"schema": None}, id="no schema"),
     ],
@@ -156,3 +168,43 @@ def test_a_hold_without_end_says_so():
     endless = Held("e1", "production", 1.0, "ada", "freeze")
     assert event_to_json(endless)["until"] == ""
     assert event_to_json(Held("e1", "production", 1.0, "ada", "freeze", until=60.0))["until"] == "1970-01-01T00:01:00.000Z"
+
+
+def test_an_approval_stands_in_the_ledger_as_lists_of_digests():
+    """Who, what from, what to and until when: all that a reader of the branch needs, and nothing to be looked up."""
+    approved = Approved(
+        id="e1",
+        environment="production",
+        at=1.0,
+        actor="ci",
+        service="risk",
+        before=(),
+        after=((IMAGE, "sha256:1"), (model_key("A"), "sha256:2")),
+        approver="ada",
+        expires_at=61.0,
+        run_url="https://example.org/runs/7",
+    )
+    assert event_to_json(approved) == {
+        "schema": 1,
+        "kind": "approved",
+        "id": "e1",
+        "environment": "production",
+        "at": "1970-01-01T00:00:01.000Z",
+        "actor": "ci",
+        "service": "risk",
+        "before": [],
+        "after": [["image", "sha256:1"], ["model:A", "sha256:2"]],
+        "approver": "ada",
+        "expires_at": "1970-01-01T00:01:01.000Z",
+        "run_url": "https://example.org/runs/7",
+        "reason": "",
+    }
+
+
+@pytest.mark.parametrize("key", ["before", "after", "approver", "expires_at", "service"])
+def test_an_approval_without_its_terms_is_an_error(key):
+    """What is not said is never taken for "anything" or "for ever"."""
+    data = event_to_json(Approved("e1", "production", 1.0, "ada", "risk", (), (), "ada", 2.0))
+    del data[key]
+    with pytest.raises(KeyError):
+        event_from_json(data)

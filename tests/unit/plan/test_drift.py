@@ -205,3 +205,13 @@ def test_the_listener_and_the_tolerance_are_settings():
         "golden_rtol: {'A': 1e-06} → {'A': 0.01}",
         "listen: 127.0.0.1:8080 → 127.0.0.1:9090",
     )
+
+
+def test_the_interpreter_is_a_setting_and_no_part_of_the_bundle():
+    """Another interpreter is a change of settings of the same bundle; without one the settings are as they always were."""
+    plain, own = service(), service(python="/opt/own/bin/python")
+    assert plain.bundle == own.bundle
+    before, after = settings_of(environment(plain), plain), settings_of(environment(own), own)
+    assert "python" not in before
+    assert settings_changes(before, after, plain.bundle, own.bundle) == ("python: None → /opt/own/bin/python",)
+    assert settings_changes(after, before, own.bundle, plain.bundle) == ("python: /opt/own/bin/python → None",)

@@ -6,8 +6,7 @@ import pytest
 from mlrelease.model.bundle import ABSENT, IMAGE, SETTINGS, model_key
 from mlrelease.model.change import ChangeKind, Direction, Health, Outcome, Sync
 from mlrelease.model.spec import State
-from mlrelease.plan.make import pins_to_judge
-from support.core import Story, absent, bundle, environment, image, model, service
+from support.core import Story, absent, bundle, environment, image, judged, model, service
 
 A, B = model_key("A"), model_key("B")
 F, K = Direction.FORWARD, Direction.BACK
@@ -45,7 +44,7 @@ def test_reverting_one_model_moves_that_one_only():
     assert change.kind is ChangeKind.ROLLBACK
     assert moves(change) == {A: K}
     assert change.after == bundle(models={"A": "1", "B": "2"})
-    assert pins_to_judge(change) == ((model("A", "1"), True),)
+    assert judged(change) == ((model("A", "1"), True),)
     story.apply(on("1", "2"))
     assert rejected(story) == [{A: model("A", "2").digest}]
     assert story.history.bundle("risk").versions() == {"A": "1", "B": "2"}
@@ -65,7 +64,7 @@ def test_reverting_the_image_leaves_a_newer_model_alone():
     change = story.change(on("2", tag="1"))
     assert change.kind is ChangeKind.ROLLBACK
     assert moves(change) == {IMAGE: K}
-    assert pins_to_judge(change) == ()
+    assert judged(change) == ()
 
 
 def test_both_reverted_at_once_is_a_rollback():
@@ -114,7 +113,7 @@ def test_image_back_and_model_forward_at_once_is_an_update():
     mixed = on("8", tag="1")
     change = story.change(mixed)
     assert (change.kind, change.direction, moves(change)) == (ChangeKind.UPDATE, F, {A: F, IMAGE: K})
-    assert pins_to_judge(change) == ((model("A", "8"), False),)
+    assert judged(change) == ((model("A", "8"), False),)
     story.fail(mixed)
     assert rejected(story) == [eight()]
     assert story.change(mixed).blocked_by == "rejected"
@@ -126,7 +125,7 @@ def test_one_model_back_and_one_forward_are_judged_each_its_own_way():
     story = told(on("1", "1"), on("2", "1"))
     change = story.change(on("1", "2"))
     assert (change.kind, moves(change)) == (ChangeKind.UPDATE, {A: K, B: F})
-    assert pins_to_judge(change) == ((model("A", "1"), True), (model("B", "2"), False))
+    assert judged(change) == ((model("A", "1"), True), (model("B", "2"), False))
 
 
 def test_a_mixed_move_is_blocked_for_its_rejected_forward_part():
@@ -143,7 +142,7 @@ def test_a_settings_only_edit_is_no_new_bundle():
     assert (change.kind, change.components, change.direction) == (ChangeKind.SETTINGS, (), Direction.NONE)
     assert change.before == change.after == bundle(models={"A": "7"})
     assert change.drift == ("replicas: 2 → 4",)
-    assert pins_to_judge(change) == ()
+    assert judged(change) == ()
     story.apply(on("7", replicas=4))
     assert story.change(on("7", replicas=4)).kind is ChangeKind.NOOP
     assert story.apply(on("7")).changes[0].kind is ChangeKind.SETTINGS
@@ -226,7 +225,7 @@ def test_a_model_added_and_the_revert_of_that():
     assert (added.kind, moves(added)) == (ChangeKind.UPDATE, {B: F})
     reverted = story.change(on("8"))
     assert (reverted.kind, moves(reverted), reverted.components[0].after) == (ChangeKind.ROLLBACK, {B: K}, ABSENT)
-    assert pins_to_judge(reverted) == ()
+    assert judged(reverted) == ()
     story.apply(on("8"))
     assert rejected(story) == [{B: model("B", "1").digest}]
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from mlrelease.history.fold import History
 from mlrelease.model.change import ChangeKind, Direction, Outcome, Sync
 from mlrelease.model.event import ServiceReceipt
 from mlrelease.model.live import Observation, Role
-from mlrelease.model.spec import EnvironmentSpec
+from mlrelease.model.spec import EnvironmentSpec, ServiceSpec
 from mlrelease.plan.classify import Situation, classify
 from mlrelease.plan.table import ACTIONS, KEEPS_RECORDED
 from support.core import Story, absent, bundle, environment, instance, live, service
@@ -28,6 +29,7 @@ class Case:
     blocked_by: str = ""
     impatient: bool = True
     observation: Observation | None = None
+    source: History | None = None
 
 
 def nothing(_: Story) -> None:
@@ -64,6 +66,13 @@ def repair_errored(story: Story) -> None:
     story.finish({"risk": ServiceReceipt(Outcome.ERRORED, ChangeKind.REPAIR, Direction.NONE, "no memory", one, one)})
 
 
+def at(spec: ServiceSpec) -> History:
+    """The history of an environment in which this was deployed and proved."""
+    story = Story()
+    story.apply(environment(spec))
+    return story.history
+
+
 CASES = {
     Situation.INVALID: Case(seven, environment(invalid=["risk"]), ChangeKind.NOOP, Sync.OUT_OF_SYNC, "findings"),
     Situation.UNDECLARED: Case(seven, environment(), ChangeKind.NOOP, Sync.OUT_OF_SYNC, "undeclared"),
@@ -74,8 +83,27 @@ CASES = {
     Situation.BACK: Case(seven_then_eight, environment(SEVEN), ChangeKind.ROLLBACK, Sync.OUT_OF_SYNC),
     Situation.REJECTED: Case(eight_rolled_back, environment(EIGHT), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "rejected"),
     Situation.HELD: Case(seven_held, environment(EIGHT), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "hold"),
-    Situation.UNSUPPORTED: Case(
-        seven, environment(EIGHT, approval_required=True), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "unsupported"
+    Situation.UNREAD: Case(
+        seven, environment(EIGHT, promotes_from="staging"), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "promotion:errored"
+    ),
+    Situation.UNPROMOTED: Case(
+        seven,
+        environment(EIGHT, promotes_from="staging"),
+        ChangeKind.UPDATE,
+        Sync.OUT_OF_SYNC,
+        "promotion",
+        source=at(SEVEN),
+    ),
+    Situation.SOAKING: Case(
+        seven,
+        environment(EIGHT, promotes_from="staging", soak_s=3600.0),
+        ChangeKind.UPDATE,
+        Sync.OUT_OF_SYNC,
+        "soak",
+        source=at(EIGHT),
+    ),
+    Situation.UNAPPROVED: Case(
+        seven, environment(EIGHT, approval_required=True), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "approval"
     ),
     Situation.WAITING: Case(eight_errored, environment(EIGHT), ChangeKind.UPDATE, Sync.OUT_OF_SYNC, "waiting", impatient=False),
     Situation.UNMENDED: Case(
@@ -108,8 +136,8 @@ def test_each_situation_has_its_action(situation):
     case.tell(story)
     observation = case.observation or story.observe()
     history = story.history
-    found = classify("risk", case.files, history, observation, now=story.now, impatient=case.impatient)
-    plan = story.plan(case.files, observation=observation, impatient=case.impatient)
+    found = classify("risk", case.files, history, observation, now=story.now, impatient=case.impatient, source=case.source)
+    plan = story.plan(case.files, observation=observation, impatient=case.impatient, source=case.source)
     (change,) = plan.changes
     assert found.situation is situation
     assert (change.kind, change.blocked_by) == (case.kind, case.blocked_by)
@@ -137,7 +165,7 @@ def test_the_recorded_bundle_is_mended_while_the_desired_may_not_run(situation):
     story = Story()
     case.tell(story)
     one_dead = live(SEVEN.bundle, replicas=1)
-    (change,) = story.plan(case.files, observation=one_dead, impatient=case.impatient).changes
+    (change,) = story.plan(case.files, observation=one_dead, impatient=case.impatient, source=case.source).changes
     assert (change.kind, change.before, change.after) == (ChangeKind.REPAIR, bundle(), bundle())
     assert change.acts
     assert change.drift == ("instances: 1 of 2 answer as they should",)
@@ -150,7 +178,7 @@ def test_nothing_is_drifted_when_we_could_not_look(situation):
     case = CASES[situation]
     story = Story()
     case.tell(story)
-    plan = story.plan(case.files, observation=None, impatient=case.impatient)
+    plan = story.plan(case.files, observation=None, impatient=case.impatient, source=case.source)
     (change,) = plan.changes
     assert (change.kind, change.blocked_by) == (case.kind, case.blocked_by)
     assert plan.sync["risk"] is (Sync.UNKNOWN if case.sync is Sync.IN_SYNC else case.sync)

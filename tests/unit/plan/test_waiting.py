@@ -10,8 +10,8 @@ from mlrelease.model.event import ServiceReceipt
 from mlrelease.model.gate import GateResult, GateStatus, SkipReason
 from mlrelease.model.live import Role
 from mlrelease.plan.classify import not_before
-from mlrelease.plan.make import judge, pins_to_judge
-from support.core import Story, absent, bundle, environment, instance, live, model, service
+from mlrelease.plan.make import judge
+from support.core import Story, absent, bundle, environment, instance, judged, live, model, service
 
 SEVEN, EIGHT = environment(service()), environment(service(models={"A": "8"}))
 
@@ -172,22 +172,23 @@ def test_a_lifted_hold_blocks_no_more():
 
 
 POLICIES = [
-    pytest.param({"approval_required": True}, id="approval"),
-    pytest.param({"promotes_from": "staging"}, id="promotes_from"),
-    pytest.param({"soak_s": 60.0}, id="soak"),
+    pytest.param({"approval_required": True}, "approval", id="approval"),
+    pytest.param({"promotes_from": "staging"}, "promotion:errored", id="a source that cannot be read"),
+    pytest.param({"soak_s": 60.0}, "promotion", id="a soak without a source"),
 ]
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_policy_that_cannot_be_kept_fails_closed(policy):
+@pytest.mark.parametrize(("policy", "blocked_by"), POLICIES)
+def test_a_policy_that_is_not_kept_fails_closed(policy, blocked_by):
     """Forward moves and first deploys are blocked rather than let through unasked."""
     held = environment(service(models={"A": "8"}), **policy)
-    assert at_seven().change(held).blocked_by == "unsupported"
-    assert Story().change(held).blocked_by == "unsupported"
+    update, birth = at_seven().change(held), Story().change(held)
+    assert (update.kind, update.blocked_by) == (ChangeKind.UPDATE, blocked_by)
+    assert (birth.kind, birth.blocked_by) == (ChangeKind.CREATE, blocked_by)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_policy_lets_rollback_and_repair_pass(policy):
+@pytest.mark.parametrize(("policy", "_blocked_by"), POLICIES)
+def test_a_policy_lets_rollback_and_repair_pass(policy, _blocked_by):
     """They are not what it is for."""
     story = at_seven()
     story.apply(EIGHT)
@@ -201,7 +202,7 @@ def test_the_first_reason_is_the_one_that_lasts():
     """A rejection is named before a wait, a wait before a hold, a hold before a policy."""
     story = at_seven()
     strict = environment(service(models={"A": "8"}), approval_required=True)
-    assert story.change(strict, impatient=False).blocked_by == "unsupported"
+    assert story.change(strict, impatient=False).blocked_by == "approval"
     story.hold("risk")
     assert story.change(strict, impatient=False).blocked_by == "hold"
     story.unhold("risk")
@@ -273,8 +274,8 @@ def test_only_moves_are_judged():
         story.change(environment(service(replicas=3))),
         story.change(environment(absent())),
     )
-    assert [pins_to_judge(change) for change in unjudged] == [()] * 4
+    assert [judged(change) for change in unjudged] == [()] * 4
     story.hold("risk")
-    assert pins_to_judge(story.change(EIGHT)) == ()
+    assert judged(story.change(EIGHT)) == ()
     first = Story().change(environment(service(models={"A": "7", "B": "1"})))
-    assert pins_to_judge(first) == ((model("A", "7"), False), (model("B", "1"), False))
+    assert judged(first) == ((model("A", "7"), False), (model("B", "1"), False))

@@ -34,8 +34,10 @@ def test_credentials_come_from_the_given_environment(env, sent):
 @pytest.mark.parametrize(
     ("uri", "text"),
     [
-        pytest.param("sqlite:///mlflow.db", "MLflow by sqlite: is not supported yet", id="sqlite"),
-        pytest.param("postgresql://ann:s3cret@db/mlflow", "MLflow by postgresql: is not supported", id="postgresql"),
+        pytest.param("sqlite:mlflow.db", "MLflow by sqlite: is not supported", id="sqlite without slashes"),
+        pytest.param("sqlite:///nowhere.db", "there is no MLflow database", id="sqlite without a file"),
+        pytest.param("postgresql://ann:s3cret@[db/mlflow", "not a URL", id="half an address"),
+        pytest.param("databricks://ann:s3cret@profile", "MLflow by databricks: is not supported", id="databricks"),
         pytest.param("file:///mlruns", "MLflow by file: is not supported", id="file"),
         pytest.param("mlruns", "MLflow by a folder is not supported", id="folder"),
         pytest.param("", "there is no MLflow address", id="empty"),

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.registries import http as policy
-from mlrelease.registries.http import BearerAuth, Http
+from mlrelease.registries.http import Http
 from mlrelease.registries.http_errors import HttpError
+from mlrelease.registries.http_session import BearerAuth
 from requests.auth import HTTPBasicAuth
 from support.faulty_server import answer, closed_port, dripping, error, faulty, raw, reset, silent, truncated
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from mlrelease.model.finding import Finding
 from mlrelease.render import findings
@@ -37,6 +38,16 @@ def test_text_is_the_form_of_the_house():
     """Place, rule and message on the first line, the rest as labelled rows, a blank line between findings."""
     assert findings.text([DIGEST, BARE]) == TEXT
     assert findings.text([]) == ""
+
+
+def test_many_findings_are_counted_first():
+    """Up to a screen of them there is nothing above; beyond, one line says how many of which rule, and none is left out."""
+    many = [replace(DIGEST, line=n) for n in range(1, findings.MANY)] + [BARE]
+    assert findings.text(many).startswith(DIGEST.path)
+    report = findings.text([*many, BARE])
+    assert report.partition("\n\n")[0] == "21 findings in 2 files: 19 pin-digest, 2 no-environments"
+    assert report.count(": error[") == 21
+    assert findings.summary([DIGEST] * 1234) == "1,234 findings in 1 file: 1,234 pin-digest\n"
 
 
 def test_a_hostile_path_cannot_write_to_the_terminal():

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
+from mlrelease.gates.table import GATES
 from mlrelease.model.spec import SourceFile
-from mlrelease.spec.documents import GATES, GateEntry
+from mlrelease.spec.gates import BY_ID, WaiverEntry
 from mlrelease.spec.load import load
 from mlrelease.spec.rules import RULES
 from mlrelease.spec.schemas import schemas
 
 DOCS = Path(__file__).parents[3] / "docs"
-RULES_MD = (DOCS / "rules.md").read_text(encoding="utf-8")
+RULES_MD, GATES_MD = (DOCS / "rules.md").read_text(encoding="utf-8").split("\n# The gates\n")
 FILES_MD = (DOCS / "files.md").read_text(encoding="utf-8")
 
 
@@ -36,7 +37,7 @@ def test_each_rule_shows_bad_good_and_fix(rule):
 
 
 def keys(schema, prefix=""):
-    """Every key of a schema, nested ones with a dot; entries of `gates` are described under their own heading."""
+    """Every key of a schema, nested ones with a dot; entries of `gates` and `waivers` have their own headings."""
     for key, value in schema["properties"].items():
         yield f"{prefix}{key}"
         inner = value.get("$ref")
@@ -52,16 +53,38 @@ def test_each_key_has_its_row(name, heading):
     assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == set(keys(schema))
 
 
+def table(heading):
+    """The rows of the first table below a heading of docs/files.md: first cell to second."""
+    section = FILES_MD.split(f"\n{heading}\n")[1].split("\n#")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE))
+
+
+def test_each_gate_has_its_heading():
+    """The gates of the code, those that no file lists included, are explained one by one."""
+    assert sorted(re.findall(r"^### (.+)$", GATES_MD, re.MULTILINE)) == sorted(GATES)
+
+
 def test_each_gate_has_its_row():
-    """The gates of the documentation, of the table and of the type are the same."""
-    section = FILES_MD.split("## Gates\n")[1]
-    assert tuple(re.findall(r"^\| `(\w+)` \| (?!opens)", section, re.MULTILINE)) == GATES
-    assert GateEntry.model_json_schema()["properties"]["gate"]["enum"] == list(GATES)
+    """The gates of the documentation and of the types are the same, each with exactly its options."""
+    described = {gate: set(re.findall(r"`(\w+)`", options)) for gate, options in table("## Gates").items() if gate != "gate"}
+    assert list(described) == list(BY_ID)
+    assert described == {gate: set(kind.model_fields) - {"gate"} for gate, kind in BY_ID.items()}
+
+
+@pytest.mark.parametrize("gate", [gate for gate, kind in BY_ID.items() if len(kind.model_fields) > 1])
+def test_each_option_of_a_gate_has_its_row(gate):
+    """A gate with options has a heading of its own, with a row for each."""
+    assert set(table(f"### {gate}")) == set(BY_ID[gate].model_fields) - {"gate"}
+
+
+def test_each_key_of_a_waiver_has_its_row():
+    """A waiver is described key by key."""
+    assert set(table("### Waivers")) == set(WaiverEntry.model_fields)
 
 
 def test_the_examples_of_the_file_reference_are_valid():
     """What the documentation shows passes validation."""
-    environment, service, model = re.findall(r"```yaml\n(.*?)```", FILES_MD, re.DOTALL)
+    environment, service, model = re.findall(r"```yaml\n(# yaml-language-server.*?)```", FILES_MD, re.DOTALL)
     folder = "environments/production"
     staging = environment.replace("environment: production\npromotes_from: staging", "environment: staging")
     staging = staging.replace(":8080", ":8081").replace("alias: production", "alias: staging")

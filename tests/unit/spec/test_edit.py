@@ -40,13 +40,17 @@ DIGEST = "sha256:" + "ab" * 32
         ("{v: one, w: x}\n", "two", "{v: two, w: x}\n"),
         ("v:\n  one\n", "two", "v:\n  two\n"),
         ("v: one\n", "r.io/a:1@" + DIGEST, "v: r.io/a:1@" + DIGEST + "\n"),
+        ("v: ${A} # why\n", "${B:-http://h:1}", "v: ${B:-http://h:1} # why\n"),
+        ("{v: one, w: x}\n", "${B}", '{v: "${B}", w: x}\n'),
+        ("v: one\n", "${B: x}", 'v: "${B: x}"\n'),
     ],
     ids=[
         "double quotes stay", "single quotes stay", "plain stays plain", "a number gets quotes", "a truth gets quotes",
         "an exponent gets quotes", "a colon gets quotes", "a comment sign gets quotes", "the empty string gets quotes",
         "no newline at the end stays so", "crlf and comments stay", "characters are not bytes", "a quote in quotes is doubled",
         "a line break is escaped", "double quotes are escaped", "an empty value is filled", "an empty value before blanks",
-        "in braces", "on the next line", "an image stays plain",
+        "in braces", "on the next line", "an image stays plain", "a reference stays plain",
+        "a reference in braces gets quotes", "what is no reference gets quotes",
     ],
 )  # fmt: skip
 def test_one_token_changes(before, value, after):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mlrelease.errors import Error
-from mlrelease.spec.expand import expand, names
+from mlrelease.spec.expand import expand, missing, names
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,16 @@ def test_an_unset_variable_is_named_and_nothing_shown():
     assert "UNSET" in shown
     assert "hunter2" not in shown
     assert "pre-" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "unset"),
+    [("${A}", ("A",)), ("${A}${B}${A}", ("A", "B")), ("${SET}", ()), ("${A:-x}", ()), ("${EMPTY}", ()), ("${", ()), ("A", ())],
+    ids=["one", "two, each once", "set", "with a default", "empty", "no reference", "no dollar"],
+)
+def test_what_is_missing_is_what_expanding_would_miss(text, unset):
+    """Without expanding: the names of the variables that are neither set nor have a default."""
+    assert missing(text, {"SET": "x", "EMPTY": ""}) == unset
 
 
 def test_names_come_once_in_order():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from mlrelease.forge.files import on_disk
 from mlrelease.model.spec import SourceFile
 from mlrelease.render import findings
 from mlrelease.spec.load import load
@@ -13,7 +14,8 @@ CASES = Path(__file__).parents[2] / "golden" / "validate"
 
 
 def read(root: Path) -> dict[str, SourceFile]:
-    return {p.relative_to(root).as_posix(): SourceFile(p.read_bytes()) for p in root.glob("environments/**/*") if p.is_file()}
+    """The files as a checkout has them, links and all."""
+    return on_disk(root, "environments")
 
 
 @pytest.mark.parametrize("case", sorted(p.name for p in CASES.iterdir()))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import secrets
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib import metadata
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error
@@ -73,7 +71,7 @@ class Instances:
             bundle=bundle.id,
             image=bundle.image.reference,
             instance=id_,
-            runtime=_runtime(),
+            runtime="",  # the server says for itself what it runs on
             listen=f"unix:{socket}",
             models=launch.artifacts,
             drain_s=DEADLINES_S["instance.drain"],
@@ -85,7 +83,7 @@ class Instances:
     def _program(self, record: Record, launch: Launch) -> Program:
         config, run_file = config_files(self._layout, record.id)
         env = scrubbed_environment() | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONUNBUFFERED": "1"} | dict(launch.env)
-        argv = [*self._server, str(config)]
+        argv = [launch.python or self._server[0], *self._server[1:], str(config)]
         return Program(record.id, argv, env, run_file, log=f"{record.id}.log", keep_on=False)
 
     def _note_process(self, record: Record) -> Record:
@@ -118,13 +116,5 @@ class Instances:
             "image": launch.bundle.image.reference,
             "models": [[a.name, a.version, a.digest, str(a.path), a.golden, a.golden_rtol] for a in launch.artifacts],
             "env": sorted(launch.env),
-        }
+        } | ({"python": launch.python} if launch.python else {})
         return sha256_digest(salt.read_bytes() + canonical_json(content))[7:19]
-
-
-def _runtime() -> str:
-    try:
-        mlflow = f" mlflow-skinny {metadata.version('mlflow-skinny')}"
-    except metadata.PackageNotFoundError:
-        mlflow = ""
-    return f"python {platform.python_version()}{mlflow}"

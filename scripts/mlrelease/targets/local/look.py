@@ -73,10 +73,14 @@ def survey(layout: Layout, supervisor: Supervisor, server: Sequence[str]) -> Gro
     return Ground(supervisor.generation, supervisor.processes(), orphans.find(layout, server))
 
 
-def look(layout: Layout, supervisor: Supervisor, proxy: Proxy, server: Sequence[str]) -> Observation:
-    """What runs now. Changes nothing; raises `Error` only when the records themselves cannot be read."""
+def look(layout: Layout, supervisor: Supervisor, proxy: Proxy, server: Sequence[str], *, service: str = "") -> Observation:
+    """What runs now, with a service only its instances. Raises `Error` only when the records themselves cannot be read.
+
+    Changes nothing.
+    """
     timeout_s = DEADLINES_S["instance.look"]
-    records = read_records(layout)
+    everything = read_records(layout)
+    records = {id_: record for id_, record in everything.items() if service in ("", record.service)}
     generation = supervisor.generation
     problems: list[str] = []
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -93,9 +97,9 @@ def look(layout: Layout, supervisor: Supervisor, proxy: Proxy, server: Sequence[
             problems.append(f"supervisor: {e.message}")
         table, wrong = routed.result() if routed else (Table(), ())
         ground = Ground(generation, processes, found)
-        strays = [f for f in found if f.kind is Kind.INSTANCE and f.key not in records]
+        strays = [f for f in found if f.kind is Kind.INSTANCE and f.key not in everything]
         instances = [instance(layout, r, ground, table, words[r.id].result()) for r in records.values()]
-        instances += list(pool.map(lambda f: _stray(layout, f), strays))
+        instances += [s for s in pool.map(lambda f: _stray(layout, f), strays) if service in ("", s.service)]
     return Observation(
         instances=tuple(instances),
         routes={name: r.state for name, r in table.services.items()},

@@ -125,16 +125,22 @@ def write_tables(layout: Layout, *tables: Table) -> None:
 
 def prune_logs(layout: Layout, records: Mapping[str, Record]) -> None:
     """Removes the oldest logs of instances that are gone, so that deploys do not fill the disk."""
+    remove(*old_logs(layout, records))
+
+
+def old_logs(layout: Layout, records: Mapping[str, Record]) -> list[Path]:
+    """The logs of instances that are gone, but for the newest `KEPT_LOGS` of them."""
     # The logs of proxy and supervisor have no dash in their name; every instance has.
     gone = [p for p in layout.logs.glob("*-*.log*") if p.name.partition(".log")[0] not in records]
-    newest_first = sorted(gone, key=lambda p: p.stat().st_mtime, reverse=True)
     kept: set[str] = set()
-    for path in newest_first:
+    old: list[Path] = []
+    for path in sorted(gone, key=lambda p: p.stat().st_mtime, reverse=True):
         name = path.name.partition(".log")[0]
         if name in kept or len(kept) < KEPT_LOGS:
             kept.add(name)
         else:
-            remove(path)
+            old.append(path)
+    return old
 
 
 def _table(data: Any) -> Table:

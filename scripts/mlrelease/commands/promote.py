@@ -1,0 +1,298 @@
+"""`promote SOURCE DEST`: what SOURCE proved becomes DEST's pins, one commit each, with the evidence in its message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from mlrelease.commands.output import say
+from mlrelease.commands.pins import check_edit, edited_pin, model_of
+from mlrelease.commands.workspace import Workspace, cache_folder, environment_of
+from mlrelease.delivery.source import ENVIRONMENTS
+from mlrelease.errors import Error, UsageError
+from mlrelease.history.fold import History, fold
+from mlrelease.history.promotion import proof_of
+from mlrelease.model.bundle import ImagePin, ModelPin
+from mlrelease.model.event import DeployFinished, Event, UnknownEvent
+from mlrelease.model.spec import EnvironmentSpec
+from mlrelease.model.when import iso
+from mlrelease.plan.promote import Candidate, Chosen, candidates, unplaced
+from mlrelease.registries.interface import ModelRegistry, VersionFacts
+from mlrelease.render.report import Report
+from mlrelease.spec.edit import set_image
+
+if TYPE_CHECKING:
+    from mlrelease.registries.cache import ArtifactCache
+
+HEADERS = ("service", "pin", "from", "to", "result", "reason")
+
+VERSIONS_SEARCHED = 20
+"""So many of the newest versions at another MLflow are hashed to find one by its digest: each is a download."""
+
+TOGETHER = 8
+"""Versions whose artifacts are read at a time, as for `bump`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteOptions:
+    """Which pins (empty: all), and whether they are committed and pushed."""
+
+    services: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    images: bool = True
+    commit: bool = True
+    push: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What became of one pin. `pin` is the one for the destination's MLflow; `origin` the run and model it came from."""
+
+    candidate: Candidate
+    pin: ModelPin | ImagePin
+    result: str = ""
+    reason: str = ""
+    code: int = 0
+    origin: str = ""
+
+
+def promote(workspace: Workspace, source: str, destination: str, options: PromoteOptions) -> Report:
+    """Moves every pin that may move; each of the others gets its line, and exit code 5 says that there are any.
+
+    Raises `Error` for a work tree with changes, a detached checkout, or when MLflow does not answer: then nothing moved.
+    """
+    spec = workspace.worktree_spec()
+    dest, origin = environment_of(spec, destination), environment_of(spec, source)
+    _check(workspace, dest, source, options)
+    ledger = workspace.ledger()
+    view = ledger.read(source)
+    if view.broken:
+        raise Error(f"the ledger of {source} does not hold together: {view.broken}", hint=f"mlrelease history {source}")
+    proved = fold(source, view.events)
+    history = fold(destination, ledger.read(destination, fetch=False).events)
+    chosen = Chosen(frozenset(options.services), frozenset(options.models), options.images)
+    found = candidates(proved, dest, history, chosen, now=workspace.now())
+    lines = _resolved(workspace, origin, dest, found)
+    lines = _written(workspace, dest, lines, proved, view.events, options)
+    return _report(dest, source, lines, unplaced(proved, dest), options, workspace)
+
+
+def _check(workspace: Workspace, dest: EnvironmentSpec, source: str, options: PromoteOptions) -> None:
+    if dest.name == source:
+        raise UsageError(f"{source} cannot be promoted to itself", hint="mlrelease promote staging production")
+    if dest.promotes_from not in ("", source):
+        raise UsageError(
+            f"{dest.name} promotes from {dest.promotes_from}, not from {source}",
+            hint=f"mlrelease promote {dest.promotes_from} {dest.name}",
+        )
+    unknown = sorted(set(options.services) - set(dest.services))
+    if unknown:
+        known = ", ".join(sorted(dest.services)) or "none"
+        raise UsageError(f"{dest.name} has no valid service {unknown[0]!r}", hint=f"services there: {known}")
+    for name in options.models:
+        model_of(dest, name)
+    dirty = workspace.git.dirty_paths(ENVIRONMENTS)
+    if dirty:
+        raise Error(f"{dirty[0]} has changes that are not committed", hint="git commit them, or git stash")
+    if options.commit and workspace.git.branch() is None:
+        raise Error("the checkout is detached: a commit here would belong to no branch", hint="git switch -c BRANCH")
+
+
+def _resolved(workspace: Workspace, origin: EnvironmentSpec, dest: EnvironmentSpec, found: Sequence[Candidate]) -> list[_Line]:
+    """Each candidate with its pin at the destination's MLflow: the bytes are hashed again, wherever they lie."""
+    lines = [_Line(c, c.after, "refused", c.refused, 5) if c.refused else _Line(c, c.after, reason=c.note) for c in found]
+    if not any(isinstance(line.pin, ModelPin) and not line.code for line in lines):
+        return lines
+    from mlrelease.registries.cache import ArtifactCache  # noqa: PLC0415 - requests costs 0.1 s
+    from mlrelease.registries.concurrently import concurrently  # noqa: PLC0415
+    from mlrelease.spec.expand import expand  # noqa: PLC0415
+
+    addresses = {expand(env.tracking_uri, workspace.variables).rstrip("/") for env in (origin, dest)}
+    registry = workspace.registry(dest)
+    cache = ArtifactCache(cache_folder(workspace.variables))
+
+    def resolved(line: _Line) -> _Line:
+        if line.code or not isinstance(line.pin, ModelPin):
+            return line
+        if len(addresses) == 1:
+            return _same_server(line, line.pin, registry, cache)
+        return _other_server(line, line.pin, registry, cache)
+
+    return concurrently(resolved, lines, workers=TOGETHER)
+
+
+def _same_server(line: _Line, pin: ModelPin, registry: ModelRegistry, cache: ArtifactCache) -> _Line:
+    """The same version, whose bytes must still be those that were verified."""
+    facts = registry.describe([(pin.name, pin.version)])[pin.name, pin.version]
+    if facts is None:
+        return _refused(line, f"{pin.name} version {pin.version} is gone from {registry.where}")
+    say(f"{pin.name} {pin.version}: reading its artifacts")
+    digest, _ = cache.fetch(facts, registry)
+    if digest != pin.digest:
+        return _refused(line, f"its artifacts at {registry.where} were changed since they were verified: found {digest[:19]}…")
+    return replace(line, origin=_origin(facts))
+
+
+def _other_server(line: _Line, pin: ModelPin, registry: ModelRegistry, cache: ArtifactCache) -> _Line:
+    """The newest version there that has these bytes; version numbers of two servers have nothing to do with each other."""
+    newest = registry.versions(pin.name)[:VERSIONS_SEARCHED]
+    for facts in newest:
+        say(f"{pin.name} {facts.version}: reading its artifacts at {registry.where}")
+        if cache.fetch(facts, registry)[0] == pin.digest:
+            return replace(line, pin=replace(pin, version=facts.version), origin=_origin(facts))
+    looked = f"none of its {len(newest)} newest versions" if newest else "no version"
+    return _refused(
+        line,
+        f"{looked} at {registry.where} has the bytes that were verified: copy the bytes of {pin.name} {pin.version} "
+        "there (mlflow artifacts download, then log and register the folder as it is)",
+    )
+
+
+def _origin(facts: VersionFacts) -> str:
+    """What MLflow says that made the version: its run, its logged model, or both."""
+    named = (("run", facts.run_id), ("logged model", facts.model_id))
+    return ", ".join(f"{what} {value}" for what, value in named if value)
+
+
+def _refused(line: _Line, reason: str) -> _Line:
+    return replace(line, result="refused", reason=reason, code=5)
+
+
+def _written(
+    workspace: Workspace,
+    dest: EnvironmentSpec,
+    lines: list[_Line],
+    proved: History,
+    events: Sequence[Event | UnknownEvent],
+    options: PromoteOptions,
+) -> list[_Line]:
+    """Every pin that may move in its file: one commit each, pushed together at the end; or only edited."""
+    git, branch = workspace.git, workspace.branch
+    done = []
+    for line in lines:
+        if line.code:
+            done.append(line)
+            continue
+        files = dict(git.worktree(ENVIRONMENTS))
+        if isinstance(line.pin, ModelPin):
+            edit = edited_pin(files, model_of(dest, line.pin.name)[1], line.pin)
+        else:
+            path = dest.services[line.candidate.service].path
+            edit = {path: set_image(files[path].data, line.pin.reference)}
+        check_edit(files, edit, dest.name, line.candidate.service)
+        if options.commit:
+            sha = git.commit_paths(edit, _message(dest, line, proved, events))
+            done.append(replace(line, result=f"committed as {sha[:9]}"))
+        else:
+            for name, data in edit.items():
+                (git.root() / name).write_bytes(data)
+            done.append(replace(line, result="edited, not committed"))
+    if options.push and options.commit and any(not line.code for line in done):
+        git.push(branch.remote, branch.branch)
+        done = [line if line.code else replace(line, result=f"{line.result} and pushed") for line in done]
+    return done
+
+
+def _message(dest: EnvironmentSpec, line: _Line, proved: History, events: Sequence[Event | UnknownEvent]) -> str:
+    """What a reviewer wants to know, and an auditor later: where it was proved, by which receipt, for how long."""
+    source, candidate, pin = proved.environment, line.candidate, line.pin
+    before, after = candidate.labels
+    if isinstance(pin, ModelPin):
+        subject = f"Promote {pin.name} {pin.version} to {dest.name}"
+        proof = proof_of(proved, pin, candidate.image)
+        body = [f"{before} → {pin.version}, as verified in {source}" + (f" ({after} there)" if after != pin.version else "")]
+    else:
+        subject = f"Promote the image of {candidate.service} to {dest.name}"
+        service = replace(dest.services[candidate.service].bundle, image=pin)
+        proofs = [proof_of(proved, model, pin.reference) for model in service.models]
+        proof = next((one for one in proofs if one is not None), None)
+        body = [f"{before} → {after}, as verified in {source}"]
+    body += ["", f"Digest {pin.digest}"]
+    if proof is not None:
+        body.append(f"Verified {iso(proof.at)} at revision {proof.revision} (receipt {proof.event})")
+        gates = _gates_of(events, proof.event, candidate.key)
+        body += [f"Gates in {source}: {gates}"] if gates else []
+    soak = f"{dest.soak_s:g} s" + (f", {line.reason}" if line.reason else ", served") if dest.soak_s else "none asked for"
+    body.append(f"Soak in {source}: {soak}")
+    body += [f"MLflow {line.origin}"] if line.origin else []
+    return "\n".join([subject, "", *body]) + "\n"
+
+
+def _gates_of(events: Sequence[Event | UnknownEvent], receipt: str, component: str) -> str:
+    """`exists passed, digest passed`: what the gates of that pass said of the component."""
+    said = [
+        f"{result['gate']} {result['status']}"
+        for event in events
+        if isinstance(event, DeployFinished) and event.id == receipt
+        for _, one in sorted(event.services.items())
+        for result in one.gate_results
+        if result.get("component") == component
+    ]
+    return ", ".join(said)
+
+
+def _report(
+    dest: EnvironmentSpec,
+    source: str,
+    lines: Sequence[_Line],
+    missing: Sequence[tuple[str, str]],
+    options: PromoteOptions,
+    workspace: Workspace,
+) -> Report:
+    moved = [line for line in lines if not line.code]
+    refused = len(lines) - len(moved)
+    notes = [
+        f"{source} serves {model}, and {dest.name} has no file for it: mlrelease new model {dest.name} {model} --service {name}"
+        for name, model in missing
+    ]
+    pins = f"{len(moved)} {'pin' if len(moved) == 1 else 'pins'} promoted from {source}"
+    parts = [pins] if moved else []
+    parts += [f"{refused} refused"] if refused else []
+    nothing = f"nothing to promote: its files say what {source} verified"
+    return Report(
+        verdict=f"{dest.name}: {', '.join(parts) or nothing}",
+        data={
+            "environment": dest.name,
+            "source": source,
+            "pins": [_json(line) for line in lines],
+            "missing": [{"service": name, "model": model} for name, model in missing],
+        },
+        headers=HEADERS,
+        rows=[
+            (c.service, c.name, c.labels[0], _to(line), line.result, line.reason) for line in lines for c in [line.candidate]
+        ],
+        notes=notes,
+        next=_next(dest, moved, lines, options, workspace),
+        exit_code=5 if refused else 0,
+    )
+
+
+def _next(
+    dest: EnvironmentSpec, moved: Sequence[_Line], lines: Sequence[_Line], options: PromoteOptions, workspace: Workspace
+) -> str:
+    branch = workspace.branch
+    if not moved:
+        return f"mlrelease history {dest.name}" if lines else f"mlrelease status {dest.name}"
+    if not options.commit:
+        return "git commit environments"
+    if branch.remote and not options.push:
+        return f"git push {branch.remote} {workspace.git.branch()}"
+    return f"mlrelease approve {dest.name}" if dest.approval_required else f"mlrelease deploy {dest.name}"
+
+
+def _to(line: _Line) -> str:
+    return line.pin.version if isinstance(line.pin, ModelPin) else line.pin.short
+
+
+def _json(line: _Line) -> dict[str, object]:
+    candidate = line.candidate
+    return {
+        "service": candidate.service,
+        "component": candidate.key,
+        "before": {"label": candidate.labels[0], "digest": candidate.before.digest},
+        "after": {"label": _to(line), "digest": line.pin.digest},
+        "result": line.result,
+        "reason": line.reason,
+        "exit_code": line.code,
+    }

@@ -1,0 +1,168 @@
+"""Files that mlrelease brings into a repository and keeps fresh: which they are, what was written, and their upgrade.
+
+A file is replaced only while it is as some mlrelease wrote it: what was written stands in `.mlrelease/vendored.json`, and
+for a repository made before there was such a record, in the commit that added the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mlrelease.commands.placing import put
+from mlrelease.commands.workspace import Workspace
+from mlrelease.errors import Error, UsageError
+from mlrelease.files import bundled, version
+from mlrelease.forge.git import Git
+from mlrelease.model.bundle import sha256_digest
+from mlrelease.render.report import Report
+
+RECORD = ".mlrelease/vendored.json"
+VERSION = ".mlrelease-version"
+HEADERS = ("file", "what", "reason")
+_PLACES = ("templates", ".mlrelease", VERSION)
+
+
+class What(StrEnum):
+    """What becomes of one file."""
+
+    ADDED = "added"
+    REPLACED = "replaced"
+    CURRENT = "current"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One file's line."""
+
+    path: str
+    what: What
+    reason: str = ""
+
+
+def vendored_files() -> dict[str, bytes]:
+    """The files by their path in a repository: schemas for editors, the agent's systemd unit."""
+    templates = bundled("templates")
+    chosen = [*sorted((templates / "schemas").glob("*.json")), *sorted((templates / "systemd").glob("*.service"))]
+    return {f"templates/{path.relative_to(templates).as_posix()}": path.read_bytes() for path in chosen}
+
+
+def with_record(files: Mapping[str, bytes], kept: Mapping[str, str] | None = None) -> dict[str, bytes]:
+    """The files with the record of what was written, and the version that wrote it; `kept` is recorded of files left alone."""
+    hashes = {**(kept or {}), **{path: sha256_digest(data) for path, data in files.items()}}
+    record = {"schema": 1, "version": version(), "files": hashes}
+    text = json.dumps(record, indent=2, sort_keys=True).encode() + b"\n"
+    return {**files, RECORD: text, VERSION: f"{version()}\n".encode()}
+
+
+def upgrade(workspace: Workspace, *, dry_run: bool) -> Report:
+    """Refreshes the vendored files in one commit. Files that the user changed or removed are left, each with its line.
+
+    Raises `UsageError` when there is nothing of mlrelease here, `Error` when a newer mlrelease made the repository.
+    """
+    git = workspace.git
+    made_by = _made_by(workspace)
+    head = git.head()
+    there = {path: source.data for place in _PLACES for path, source in git.worktree(place).items() if not source.problem}
+    committed = {path: source.data for place in _PLACES for path, source in git.tree(head, place).items()} if head else {}
+    recorded = _record(there)
+    lines: list[Line] = []
+    changed: dict[str, bytes] = {}
+    shipped = vendored_files()
+    for path, data in shipped.items():
+        line = _judge(git, path, data, there.get(path), recorded)
+        lines.append(line)
+        # What a killed run wrote and did not commit is "current" here, and still to be committed.
+        if line.what is not What.LEFT and committed.get(path) != data:
+            changed[path] = data
+    lines += [
+        Line(path, What.LEFT, f"not shipped any more: git rm {shlex.quote(path)}")
+        for path in sorted(recorded or {})
+        if path not in shipped and path in there
+    ]
+    settled = {line.path: shipped[line.path] for line in lines if line.what is not What.LEFT}
+    kept = {
+        line.path: (recorded or {})[line.path] for line in lines if line.path in (recorded or {}) and line.path not in settled
+    }
+    notes = {path: data for path, data in with_record(settled, kept).items() if path in (RECORD, VERSION)}
+    changed |= {path: data for path, data in notes.items() if committed.get(path) != data}
+    sha = ""
+    if changed and not dry_run:
+        sha = put(workspace, changed, f"Upgrade the vendored files to mlrelease {version()}\n", commit=True)
+    return _report(lines, made_by, sha, pending=bool(changed) and dry_run)
+
+
+def _judge(git: Git, path: str, data: bytes, here: bytes | None, recorded: Mapping[str, str] | None) -> Line:
+    if here == data:
+        return Line(path, What.CURRENT)
+    if here is None:
+        known = path in (recorded or {}) or _first(git, path) is not None
+        return Line(path, What.LEFT, "you removed it") if known else Line(path, What.ADDED)
+    first = None
+    if recorded is None or path not in recorded:
+        first = _first(git, path)
+    written = sha256_digest(first) if first is not None else (recorded or {}).get(path)
+    if written == sha256_digest(here):
+        return Line(path, What.REPLACED)
+    ours = bundled("templates") / path.removeprefix("templates/")
+    return Line(path, What.LEFT, f"you changed it: git diff --no-index {shlex.quote(path)} {shlex.quote(str(ours))}")
+
+
+def _first(git: Git, path: str) -> bytes | None:
+    """The file as the commit that added it has it; None when no commit did."""
+    found = git.run(
+        "log", "--diff-filter=A", "--no-renames", "--format=%H", "-1", "HEAD", "--", f":(top,literal){path}", check=False
+    )
+    return git.blobs([f"{found}:{path}"])[0] if found else None
+
+
+def _record(there: Mapping[str, bytes]) -> dict[str, str] | None:
+    """The hashes of what was written, by path; None without a record. Raises `Error` for a damaged one."""
+    if RECORD not in there:
+        return None
+    try:
+        files = json.loads(there[RECORD])["files"]
+        return {str(path): str(digest) for path, digest in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Error(f"{RECORD} is damaged", hint=f"git checkout HEAD -- {RECORD}, or git rm it", where=RECORD) from error
+
+
+def _made_by(workspace: Workspace) -> str:
+    place = workspace.git.root() / VERSION
+    if place.is_symlink() or not place.is_file():
+        raise UsageError(
+            f"there is no {VERSION}: mlrelease did not make this repository", hint="mlrelease init FOLDER makes one"
+        )
+    said = place.read_text(encoding="utf-8", errors="replace").strip()
+    if _number(said) > _number(version()):
+        raise Error(
+            f"mlrelease {said[:40]} made this repository, this is {version()}", hint="install that version, or a newer one"
+        )
+    return said
+
+
+def _number(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d{1,6}", text.partition("+")[0])[:3])
+
+
+def _report(lines: list[Line], made_by: str, sha: str, *, pending: bool) -> Report:
+    counts = {what: sum(line.what is what for line in lines) for what in What}
+    said = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    how = f"committed as {sha[:9]}" if sha else "dry run, nothing was written" if pending else "nothing to do"
+    return Report(
+        verdict=f"{made_by} → {version()}: {said}: {how}",
+        data={
+            "from": made_by,
+            "to": version(),
+            "commit": sha,
+            "files": [{"path": line.path, "what": line.what.value, "reason": line.reason} for line in lines],
+        },
+        headers=HEADERS,
+        rows=[(line.path, line.what.value, line.reason) for line in lines],
+        next="mlrelease init --upgrade" if pending else "mlrelease validate --offline",
+    )

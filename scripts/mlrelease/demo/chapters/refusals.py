@@ -1,0 +1,59 @@
+"""What does not get in: a worse version, a broken signature, a pickle that runs code, and what was rejected before."""
+
+from __future__ import annotations
+
+from mlrelease.demo.models import BETTER, HOSTILE, LATER_DONE, PROGRESSION, THIRD, TUMOUR
+from mlrelease.demo.place import PRODUCTION, STAGING
+from mlrelease.demo.scene import Scene
+from mlrelease.errors import Error
+
+
+def refusals(scene: Scene) -> None:
+    """Three versions that must not go live, each refused with the reason, each by another gate."""
+    scene.say("Meanwhile more versions were registered:")
+    scene.wait_for_models(LATER_DONE)
+    _worse(scene)
+    _signature(scene)
+    _hostile(scene)
+
+
+def _worse(scene: Scene) -> None:
+    scene.say(
+        f"Version {THIRD} of `{TUMOUR}` is worse than what serves. The check of its pull request says so, and when somebody "
+        "merges it all the same, the host says it again and lets everything be."
+    )
+    scene.bump("worse", TUMOUR, "--to", THIRD)
+    scene.run("validate worse", "mlrelease", "validate", expected=5)
+    scene.push("worse")
+    scene.deploy("worse", STAGING, expected=5)
+    scene.run("revert worse", "git", "revert", "--no-edit", "HEAD")
+    scene.push("revert of the worse")
+
+
+def _signature(scene: Scene) -> None:
+    scene.say(f"Version {THIRD} of `{PROGRESSION}` is as good as the best, but wants a column under another name.")
+    scene.bump("signature", PROGRESSION, "--to", THIRD)
+    scene.run("validate signature", "mlrelease", "validate", expected=5)
+    scene.say("The pull request is closed.")
+    scene.run("close", "git", "reset", "--quiet", "--hard", "HEAD~1")
+
+
+def _hostile(scene: Scene) -> None:
+    scene.say(
+        f"Version {HOSTILE} of `{TUMOUR}` calls itself a classifier and is a pickle that runs a shell command when it is "
+        "loaded. It is read as data, never loaded: not even `bump` gets that far."
+    )
+    scene.bump("hostile", TUMOUR, "--to", HOSTILE, expected=5)
+    if scene.place.trace.exists():
+        raise Error("the hostile pickle was loaded: it left its trace", where=str(scene.place.trace))
+    scene.say("The command would have left a trace. There is none.")
+
+
+def rejected(scene: Scene) -> None:
+    """What was moved back from does not come again by itself."""
+    scene.say(
+        f"A bot proposes version {BETTER} of `{PROGRESSION}` again, as bots do. It was rolled back from in production: it does "
+        "not come in again until somebody lifts that with a reason."
+    )
+    scene.run("promote again", "mlrelease", "promote", STAGING, PRODUCTION, "--model", PROGRESSION, expected=5)
+    scene.run("bump again", "mlrelease", "bump", PRODUCTION, PROGRESSION, "--to", BETTER, expected=5)

@@ -1,0 +1,161 @@
+"""One file of a version: what it is by its content, and what loading that would run."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from mlrelease.registries.scan import archives, numpy_files, pickles
+from mlrelease.registries.scan.found import Scan
+from mlrelease.registries.scan.known import second_opinion
+from mlrelease.registries.scan.mlmodel import FILE, Declared
+
+WRITTEN_BY_MLFLOW = frozenset(
+    {
+        *(FILE, "conda.yaml", "python_env.yaml", "requirements.txt"),
+        *("input_example.json", "serving_input_example.json"),
+    }
+)
+"""Texts that no loader opens as a model, unless `MLmodel` names them: `cloudpickle` and `numpy` on two lines of a
+requirements file would be the opcode GLOBAL."""
+
+_SOURCES = frozenset({".py", ".pyc", ".pyo", ".pyw", ".pyx"})
+_NATIVE = frozenset({".so", ".pyd", ".dll", ".dylib"})
+_PACKAGES = frozenset({".egg", ".whl", ".pyz"})
+
+_HARMLESS = (
+    (b"\x89PNG\r\n\x1a\n", 0),
+    (b"\xff\xd8\xff", 0),  # JPEG
+    (b"GIF8", 0),
+    (b"%PDF-", 0),
+    (b"PAR1", 0),  # Parquet
+    (b"ARROW1\x00\x00", 0),
+    (b'{"', 8),  # safetensors: eight bytes of length, then JSON
+    (b"{L\x00\x00\x00\x00\x00\x00\x00", 0),  # UBJSON as XGBoost writes it: an object, the first key's length
+)
+_NAMED = (
+    (b"\x7fELF", 0, "native code"),
+    (b"MZ", 0, "native code"),
+    (b"\x89HDF\r\n\x1a\n", 0, "HDF5"),
+    (b"ustar", 257, "tar"),
+    (b"7z\xbc\xaf\x27\x1c", 0, "7z"),
+    (b"Rar!\x1a\x07", 0, "RAR"),
+    (b"\x28\xb5\x2f\xfd", 0, "zstd"),
+    (b"\x04\x22\x4d\x18", 0, "lz4"),
+)
+_HEAD = 512
+_CHUNK = 1 << 20
+
+
+def look(run: Scan, name: str, stream: BinaryIO, size: int, known: Declared, depth: int = 0) -> None:
+    """Tells what the file or archive member `name` would run; `stream` is seekable and holds `size` bytes."""
+    path = PurePosixPath(name)
+    kind = _imported_as(path, known if depth == 0 else Declared())
+    if kind:
+        run.tell(name, kind, (f"file:{name}",))
+        if kind != "python code":
+            return
+    head = stream.read(_HEAD)
+    stream.seek(0)
+    is_plain = depth == 0 and name in WRITTEN_BY_MLFLOW and path.name not in known.opened
+    if is_plain and _is_text(run, stream):
+        return
+    stream.seek(0)
+    # What is a zip to one loader may be a pickle to another: both are looked for in one file.
+    is_pickle = not head.startswith(numpy_files.MAGIC) and _pickle(run, name, stream, size)
+    is_zip = zipfile.is_zipfile(stream)
+    stream.seek(0)
+    if is_zip:
+        archives.members(run, name, stream, size, depth, look)
+    elif head.startswith(numpy_files.MAGIC):
+        _array(run, name, stream, size)
+    elif not is_pickle and not archives.unpacked(run, name, stream, head, depth, look):
+        _rest(run, name, stream, head, size, told=bool(kind))
+
+
+def _imported_as(path: PurePosixPath, known: Declared) -> str:
+    """How Python or the system would take the file for code, by its name and place; empty if they would not."""
+    suffix = path.suffix.lower()
+    if suffix in _SOURCES or known.is_code(path.as_posix()):
+        return "python code"
+    if suffix in _NATIVE or ".so." in path.name:
+        return "native code"
+    return "python package" if suffix in _PACKAGES else ""
+
+
+def _pickle(run: Scan, name: str, stream: BinaryIO, size: int, start: int = 0) -> bool:
+    """Tells the pickles from `start` on, if loading the first would import anything. Whether it is a pickle at all."""
+    stream.seek(start)
+    looks_like_one = stream.read(2) in {bytes([0x80, protocol]) for protocol in range(6)}
+    stream.seek(start)
+    names: dict[str, None] = {}
+    opcodes, problem = 0, ""
+    while True:
+        began = stream.tell()
+        walked = pickles.walk(stream, size, until=run.until)
+        is_first = began == start
+        if is_first and not walked.can_run and not looks_like_one:
+            return not walked.problem and stream.tell() == size
+        names |= walked.globals
+        opcodes += walked.opcodes
+        if walked.problem:
+            problem = walked.problem if is_first else "bytes follow the pickle that are none"
+            break
+        if stream.tell() >= size:
+            break
+    run.in_time()
+    if names or problem:
+        more, known = second_opinion(stream, size, opcodes, names) if start == 0 else ((), ())
+        run.tell(name, "pickle", (*names, *more), known=known, problem=problem)
+    return True
+
+
+def _array(run: Scan, name: str, stream: BinaryIO, size: int) -> None:
+    try:
+        start = numpy_files.pickled_from(stream)
+    except ValueError as e:
+        run.tell(name, "numpy", problem=str(e))
+        return
+    if start is None:
+        return
+    stream.seek(start)
+    if not _pickle(run, name, stream, size, start):
+        run.tell(name, "numpy", problem="its array of objects is no pickle")
+
+
+def _rest(run: Scan, name: str, stream: BinaryIO, head: bytes, size: int, *, told: bool) -> None:
+    """What is no pickle, archive or array: harmless by its first bytes, of a kind that is not read here, text, or unknown."""
+    for magic, at, kind in _NAMED:
+        if head[at : at + len(magic)] == magic:
+            run.tell(name, kind, (f"file:{name}",))
+            return
+    if told or any(head[at : at + len(magic)] == magic for magic, at in _HARMLESS):
+        return
+    stream.seek(0)
+    if size and not _is_text(run, stream):
+        run.tell(name, "unknown format", (f"file:{name}",))
+
+
+def _is_text(run: Scan, stream: BinaryIO) -> bool:
+    """Whether all of it is UTF-8 without NUL; reads it in pieces."""
+    rest = b""
+    while piece := stream.read(_CHUNK):
+        run.in_time()
+        if b"\x00" in piece:
+            return False
+        whole = rest + piece
+        # A character has at most four bytes: the last three may be the beginning of one that the next piece ends.
+        cut = max(len(whole) - 3, 0)
+        while cut < len(whole) and whole[cut] & 0xC0 == 0x80:
+            cut += 1
+        try:
+            whole[:cut].decode()
+        except UnicodeDecodeError:
+            return False
+        rest = whole[cut:]
+    try:
+        rest.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
