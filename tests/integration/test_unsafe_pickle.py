@@ -94,11 +94,13 @@ def answers(estate):
 
 ROW = json.dumps(
     {
-        "columns": ["alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
-                    "nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline"],
+        "columns": [
+            *("alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids"),
+            *("nonflavanoid_phenols", "proanthocyanins", "color_intensity", "hue", "od280/od315_of_diluted_wines", "proline"),
+        ],
         "data": [[13.0, 1.7, 2.4, 15.0, 127.0, 2.8, 3.0, 0.28, 2.3, 5.6, 1.0, 3.9, 1065.0]],
     }
-)  # fmt: skip
+)
 
 
 def test_the_poison_works_when_loaded_for_real(trace, tmp_path):

@@ -15,7 +15,7 @@ from mlrelease.targets.interface import Fenced
 @dataclass
 class FakeTarget:
     """`predict(bundle id, model name)` gives the predictions; faults: `die_loading`, `lie` (by bundle), `liars` (by
-    instance), `break_route`, `not_yet` (so many refusals through the proxy), `every_other` (a bundle that refuses now and then).
+    instance), `break_route`, `not_yet` (so many refusals by the proxy), `every_other` (a bundle that refuses each second time).
     """
 
     exercises: tuple[str, ...] = ("model",)

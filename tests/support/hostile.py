@@ -132,7 +132,11 @@ def _via_getattr(trace: Path) -> bytes:
 
 def _dotted(trace: Path) -> bytes:
     """A path through an allowed package's own imports."""
-    return calling("sklearn.utils", "_bunch.warnings.sys.modules.get", "os")[:-1] + b"0" + calling("posix", "system", line(trace))[2:]
+    return (
+        calling("sklearn.utils", "_bunch.warnings.sys.modules.get", "os")[:-1]
+        + b"0"
+        + calling("posix", "system", line(trace))[2:]
+    )
 
 
 def _two_in_a_row(trace: Path) -> bytes:
@@ -142,14 +146,22 @@ def _two_in_a_row(trace: Path) -> bytes:
 def _formula(trace: Path) -> bytes:
     """An allowed class of statsmodels evaluates the formula of its own state."""
     module = b"\x80\x04" + text("statsmodels.base.data") + text("PandasData") + b"\x93)\x81}("
-    return module + text("restore_model_spec") + b"\x88" + text("formula") + text(f"y ~ {code(trace)}") + text("frame") + b"Nub."
+    return (
+        module + text("restore_model_spec") + b"\x88" + text("formula") + text(f"y ~ {code(trace)}") + text("frame") + b"Nub."
+    )
 
 
 def _computed_formula(trace: Path) -> bytes:
     """The same with a key that comes out of a call."""
-    key = text("numpy") + text("str_") + b"\x93" + text("restoremodel_spec") + b"\x85R"
+    key = text("numpy") + text("str_") + b"\x93" + b"C\x12restore_model_spec" + b"\x85R"
     made = b"\x80\x04" + text("statsmodels.base.data") + text("PandasData") + b"\x93)\x81}("
     return made + key + b"\x88" + text("formula") + text(f"y ~ {code(trace)}") + b"ub."
+
+
+def _escaped_formula(trace: Path) -> bytes:
+    """The same with a key that is spelled with an escape."""
+    made = b"\x80\x04" + text("statsmodels.base.data") + text("PandasData") + b"\x93)\x81}("
+    return made + b"S'restore\\x5fmodel_spec'\n\x88" + text("formula") + text(f"y ~ {code(trace)}") + b"ub."
 
 
 def _by_value(trace: Path) -> bytes:
@@ -192,6 +204,7 @@ PICKLES: dict[str, tuple[Maker, str]] = {
     "a function by value": (_by_value, "cloudpickle.cloudpickle._make_function"),
     "statsmodels evaluates a formula": (_formula, "statsmodels.formula"),
     "a computed key of statsmodels' state": (_computed_formula, "computes a state for statsmodels"),
+    "an escaped key of statsmodels' state": (_escaped_formula, "statsmodels.formula"),
     "a computed name": (
         lambda t: b"\x80\x04" + text("builtins") + text("str") + b"\x93" + text("posix") + b"\x85R" + text("system") + b"\x93.",
         "computes the name",
@@ -237,7 +250,11 @@ PACKED: dict[str, tuple[str, Maker, str]] = {
     "an array of objects in npz": ("w.npz", lambda t: zipped({"w.npy": npy(_posix(t))}), "posix.system"),
     "skops: a function": ("m.skops", lambda t: skops(node("os", "system", "FunctionNode")), "os.system"),
     "skops: a type": ("m.skops", lambda t: skops(node("subprocess", "Popen", "TypeNode")), "subprocess.Popen"),
-    "skops: an operator": ("m.skops", lambda t: skops(node("operator", "methodcaller", "OperatorFuncNode")), "operator.methodcaller"),
+    "skops: an operator": (
+        "m.skops",
+        lambda t: skops(node("operator", "methodcaller", "OperatorFuncNode")),
+        "operator.methodcaller",
+    ),
     "skops: a method": (
         "m.skops",
         lambda t: skops(node("sklearn.pipeline", "Pipeline", "MethodNode", content={"func": "fit"})),

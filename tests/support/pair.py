@@ -130,6 +130,7 @@ class Pair(World):
             registry=lambda: self._registry(spec),
             variables={},
             now=lambda: self.clock,
+            runs_here=True,
         )
 
     def run(self, environment: str = "production", **more: object) -> PassResult:

@@ -178,6 +178,7 @@ class World:
             registry=lambda: self.registry,
             variables={},
             now=lambda: self.clock,
+            runs_here=True,
         )
 
     def order(self, *, listener: Listener = quiet, impatient: bool = True, **more: object) -> Order:

@@ -152,7 +152,7 @@ def report_from_json(data: Mapping[str, Any], code: int) -> Report:
 
 def _check(workspace: Workspace, desired: Desired, environment: str) -> Report:
     site = workspace.site(environment_of(desired.spec, environment))
-    found, _, _ = look(site, desired, judged=False, observe=site.state_dir.is_dir())
+    found, _, _ = look(site, desired, judged=False, observe=site.runs_here)
     codes = {blocked_code(change) for change in found.changes} | ({3} if found.acting else {0})
     return plan_report(found, next_command=f"mlrelease deploy {environment}" if found.acting else "", exit_code=worst(codes))
 

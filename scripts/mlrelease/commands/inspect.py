@@ -106,7 +106,7 @@ def down(workspace: Workspace, environment: str) -> Report:
 
 def _site(workspace: Workspace, environment: str) -> Site:
     site = workspace.site(environment_of(workspace.desired().spec, environment))
-    if not site.state_dir.is_dir():
+    if not site.runs_here:
         raise Error(f"{environment} does not run on this host (no {site.state_dir})", hint=f"mlrelease deploy {environment}")
     return site
 

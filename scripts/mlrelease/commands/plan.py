@@ -17,19 +17,18 @@ def plan(workspace: Workspace, environment: str, *, exit_code: bool, offline: bo
     env = environment_of(spec, environment)
     site = workspace.site(env)
     desired = Desired(workspace.git.head() or "uncommitted", spec, online=not offline)
-    here = site.state_dir.is_dir()
     found, history, _ = look(
         site,
         desired,
         only=frozenset(services),
-        observe=here,
+        observe=site.runs_here,
         read_files=not offline,
         fetch=not offline,
         judged=not offline,
-        may_load=here,  # elsewhere this may be a check of somebody's pull request
+        may_load=site.runs_here,  # elsewhere this may be a check of somebody's pull request
     )
     notes = []
-    if not here:
+    if not site.runs_here:
         notes.append(f"{env.name} does not run on this host (no {site.state_dir}): what runs was not looked at")
     if found.acting and "image" not in site.target.exercises:
         notes.append(f"this target exercises {', '.join(site.target.exercises)}: the image is pinned and recorded, not run")

@@ -19,6 +19,7 @@ from mlrelease.model.spec import EnvironmentSpec
 from mlrelease.model.when import iso
 from mlrelease.plan.promote import Candidate, Chosen, candidates, unplaced
 from mlrelease.registries.interface import ModelRegistry, VersionFacts
+from mlrelease.render.plan import NAMED
 from mlrelease.render.report import Report
 from mlrelease.spec.edit import set_image
 
@@ -112,10 +113,16 @@ def _resolved(workspace: Workspace, origin: EnvironmentSpec, dest: EnvironmentSp
     registry = workspace.registry(dest)
     cache = ArtifactCache(cache_folder(workspace.variables))
 
+    models = [line for line in lines if isinstance(line.pin, ModelPin) and not line.code]
+    if len(models) > NAMED:
+        say(f"reading the artifacts of {len(models)} models")
+
     def resolved(line: _Line) -> _Line:
         if line.code or not isinstance(line.pin, ModelPin):
             return line
         if len(addresses) == 1:
+            if len(models) <= NAMED:
+                say(f"{line.pin.name} {line.pin.version}: reading its artifacts")
             return _same_server(line, line.pin, registry, cache)
         return _other_server(line, line.pin, registry, cache)
 
@@ -127,7 +134,6 @@ def _same_server(line: _Line, pin: ModelPin, registry: ModelRegistry, cache: Art
     facts = registry.describe([(pin.name, pin.version)])[pin.name, pin.version]
     if facts is None:
         return _refused(line, f"{pin.name} version {pin.version} is gone from {registry.where}")
-    say(f"{pin.name} {pin.version}: reading its artifacts")
     digest, _ = cache.fetch(facts, registry)
     if digest != pin.digest:
         return _refused(line, f"its artifacts at {registry.where} were changed since they were verified: found {digest[:19]}…")

@@ -19,7 +19,7 @@ from mlrelease.model.bundle import Bundle, ModelPin
 from mlrelease.model.event import Unrejected
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec
 from mlrelease.registries.interface import DigestMismatch
-from mlrelease.render.plan import label
+from mlrelease.render.plan import label, names
 from mlrelease.render.report import Report
 
 
@@ -69,7 +69,7 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
     files, _ = tip_files(workspace, desired.revision)
     changed = files_for(workspace, files, service, bundle, target.revision)
     check_edit(files, changed, environment, service.name)
-    subject = f"Roll back {service.name} in {environment} to {_names(bundle)}"
+    subject = f"Roll back {service.name} in {environment} to {names(bundle)}"
     body = f"{label(service.bundle)} → {label(bundle)}, verified here at {target.revision[:9]}"
     if refused and refused.by_person:
         _lift(workspace, site, refused, options.force)
@@ -187,10 +187,6 @@ def _bundle(entry: Recorded) -> Bundle:
     if entry.bundle is None:
         raise Error("the service was removed there", hint="git revert the removal instead")
     return entry.bundle
-
-
-def _names(bundle: Bundle) -> str:
-    return ", ".join(f"{pin.name} {pin.version}" for pin in bundle.models) or bundle.image.short
 
 
 def _report(environment: EnvironmentSpec, service: ServiceSpec, bundle: Bundle, what: str, command: str) -> Report:

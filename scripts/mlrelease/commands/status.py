@@ -40,7 +40,7 @@ def status(workspace: Workspace, environments: tuple[str, ...]) -> Report:
     for name in (name for name in names if name not in unreadable):
         environment = environment_of(desired.spec, name)
         site = workspace.site(environment)
-        here = site.state_dir.is_dir()
+        here = site.runs_here
         plan, history, observation = look(site, desired, judged=False, observe=here)
         pid = agent_pid(site.state_dir) if here else 0
         for change in plan.changes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlrelease.delivery.source import Tracked
 from mlrelease.forge.git import Git
+from mlrelease.ledger.fence import Fence
 from mlrelease.ledger.ledger import Ledger
 from mlrelease.model.bundle import sha256_digest
 from mlrelease.model.spec import EnvironmentSpec
@@ -22,7 +23,11 @@ KEEP_BUNDLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a pass over one environment works with. `registry` is made on first use: a rollback may not need it."""
+    """What a pass over one environment works with. `registry` is made on first use: a rollback may not need it.
+
+    `runs_here`: a pass has claimed the target on this host. A state folder alone says nothing: looking at a plan fills
+    the artifact cache in it.
+    """
 
     environment: EnvironmentSpec
     state_dir: Path
@@ -34,6 +39,7 @@ class Site:
     registry: Callable[[], ModelRegistry]
     variables: Mapping[str, str]
     now: Callable[[], float]
+    runs_here: bool
 
 
 def repository_key(git: Git, branch: Tracked) -> str:
@@ -90,4 +96,5 @@ def open_site(
         registry=lambda: connect(expand(environment.tracking_uri, values), values, base=git.root),
         variables=values,
         now=now,
+        runs_here=Fence(folder).was_claimed(),
     )

@@ -109,7 +109,8 @@ class Scene:
                 if line.startswith(tuple(f"{service} " for service in SERVICES)):  # the rest is what libraries say
                     self.teller.output(line)
             self.crew.check("mlflow", "the MLflow server")
-            return any(line.startswith(done) for line in lines)
+            # Anywhere in the log: it may be further than what was waited for last time.
+            return f"\n{done}" in self.crew.log("models").read_text(encoding="utf-8", errors="replace")
 
         shown = self.shown.get("models", 0)
         self.shown["models"] = self._watch("models", look, deadline="demo.models", shown=shown)
@@ -134,20 +135,20 @@ class Scene:
         upto = self._watch("agent", look, deadline="demo.proof", shown=shown)
         self.shown["agent"] = shown if quiet else upto
 
-    def rolled_back(self, environment: str, service: str, model: str, version: str, pushed_at: float) -> float:
-        """Seconds from a push until the agent had proved this version at the laptop's commit; it is a rollback.
+    def rolled_back(self, environment: str, service: str, model: str, version: str, *, since: tuple[str, float]) -> None:
+        """Says how long the agent took to prove this version at the laptop's commit, since what was done when.
 
-        Raises `Error` when the ledger says otherwise.
+        Raises `Error` when the ledger knows of no such rollback.
         """
+        what, at = since
         revision = self.head()
         proofs = proved(self.events(environment), service, model)
         proof = next((p for p in proofs if p.revision == revision), None)
         if proof is None or (proof.version, proof.change) != (version, "rollback"):
             raise Error(f"no proof of {model} {version} in {environment} at {revision[:9]}", where=str(self.crew.log("agent")))
-        seconds = round(proof.since - pushed_at, 3)
+        seconds = round(proof.since - at, 3)
         self.rollbacks[f"{environment}/{service}"] = seconds
-        self.say(f"From `git push` to version {version} proved on every instance: {seconds:.2f} seconds.")
-        return seconds
+        self.say(f"From `{what}` to version {version} proved on every instance: {seconds:.2f} seconds.")
 
     def identity(self, environment: str, service: str) -> dict[str, str]:
         """The versions by model that the service says it serves, asked through the proxy."""

@@ -14,6 +14,8 @@ from mlrelease.render.report import inert
 
 WIDTH = 100
 INDENT = "    "
+LONGEST = 150
+"""Columns of a line that a command wrote; a longer one is folded, for those who read the story in a file."""
 
 _STYLES = re.compile(r"\x1b\[[0-9;]*m")
 _ANY_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-_])")
@@ -43,7 +45,8 @@ class Teller:
     def output(self, line: str) -> None:
         """One line that a command wrote."""
         text = tame(line, styled=self.styled)
-        self._print(f"{INDENT}{text}" if text else "")
+        for part in folded(text, self.room) if len(text) > LONGEST else [text]:
+            self._print(f"{INDENT}{part}" if part else "")
 
     def lines(self, lines: Sequence[str]) -> None:
         """Lines as they are."""
@@ -74,6 +77,12 @@ def _together(words: Sequence[str]) -> Iterator[str]:
         word = rest.pop(0)
         has_value = word.startswith("--") and rest and not rest[0].startswith("-")
         yield f"{word} {rest.pop(0)}" if has_value else word
+
+
+def folded(text: str, width: int) -> list[str]:
+    """A line as several, each but the first indented beneath it; nothing is left out but the blanks it is folded at."""
+    indent = text[: len(text) - len(text.lstrip())] + "  "
+    return textwrap.wrap(text, width, initial_indent="", subsequent_indent=indent, drop_whitespace=True, break_on_hyphens=False)
 
 
 def tame(line: str, *, styled: bool) -> str:

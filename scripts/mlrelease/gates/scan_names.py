@@ -313,8 +313,11 @@ xgboost.core Booster
 xgboost.sklearn XGBClassifier XGBModel XGBRFClassifier XGBRFRegressor XGBRanker XGBRegressor
 """
 
-LOADERS = frozenset(f"loader:mlflow.{name}" for name in ("sklearn", "statsmodels", "xgboost", "lightgbm", "pyfunc.model"))
-"""MLflow's own modules that load these formats. `pyfunc.model` loads models of any code: that code has names of its own."""
+LOADERS = frozenset(
+    f"loader:mlflow.{name}"
+    for name in ("sklearn", "statsmodels", "xgboost", "lightgbm", "pyfunc.model", "pyfunc.loaders.code_model")
+)
+"""MLflow's own modules that load these formats. The last two load models of any code: that code has names of its own."""
 
 
 def _names(text: str) -> frozenset[str]:

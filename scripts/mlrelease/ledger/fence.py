@@ -50,6 +50,13 @@ class Fence:
                 self._store(number)
             yield
 
+    def was_claimed(self) -> bool:
+        """Whether a pass ever worked in this folder. One that may not be looked into counts: whoever acts then hears why."""
+        try:
+            return self._number.exists()
+        except OSError:
+            return True
+
     def highest(self) -> int:
         """The highest number claimed so far, 0 when there is none. Raises `Error` when the file is damaged or unreadable."""
         try:

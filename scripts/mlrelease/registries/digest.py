@@ -23,7 +23,7 @@ unhashed can be loaded from there.
 _CHUNK = 1 << 20
 _WORKERS = min(4, os.cpu_count() or 1)  # hashing is bound by disk and memory, not by more threads
 _WORTH_THREADS = 8 << 20
-"""Bytes of a version that pay for threads: below, starting them takes longer than hashing (1 ms, a thousand times in a fleet)."""
+"""Bytes of a version that pay for threads: below, starting them takes longer than hashing (1 ms each in a fleet)."""
 
 
 class ManifestEntry(NamedTuple):

@@ -109,9 +109,14 @@ def label(bundle: Bundle | None) -> str:
     """What people call a bundle: its model versions (or the image, where it serves none) and its id."""
     if bundle is None:
         return "nothing"
+    return f"{names(bundle)} ({bundle.id[:7]})"
+
+
+def names(bundle: Bundle) -> str:
+    """Its model versions, as far as they fit; the image where it serves none."""
     models = [f"{pin.name} {pin.version}" for pin in bundle.models]
     named = models if len(models) <= NAMED else [*models[: NAMED - 1], f"and {len(models) - NAMED + 1} more"]
-    return f"{', '.join(named) or bundle.image.short} ({bundle.id[:7]})"
+    return ", ".join(named) or bundle.image.short
 
 
 def _counts(plan: Plan) -> str:

@@ -218,7 +218,10 @@ def tracking_uri(text: str) -> str:
 
 
 def _hidden(text: str) -> str:
-    return _LITERAL_PASSWORD.sub("***@", address(text))
+    """An address that may be torn anywhere, without whatever might be its userinfo: all of it up to the last `@`."""
+    before, at, rest = text.rpartition("@")
+    scheme = re.match(r"[a-z]{1,9}://", before)
+    return address(f"{scheme[0] if scheme else ''}***@{rest}" if at else text)
 
 
 def _is_address(text: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 from mlrelease.demo.load import Answered, summarize
-from mlrelease.demo.tell import Teller, ending, tame, typed
+from mlrelease.demo.tell import INDENT, LONGEST, Teller, ending, tame, typed
 
 
 def test_a_short_command_is_one_line():
@@ -88,3 +88,20 @@ def test_the_ending_names_no_bound_after_a_failure():
     """With a failure the rule of three does not hold."""
     summary = summarize([json.dumps(asdict(Answered(1.0, 1.0, 1.5, 0, "refused"))) + "\n"])
     assert ending(summary, {})[0] == "1 requests in 0.5 s, 1 failed"
+
+
+LONG = "    error: " + " ".join(f"word{i:02}" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [("short", 1), ("x" * LONGEST, 1), (LONG, 4), ("y" * 400, 5)],
+    ids=["a short line", "as long as a line may be", "a long one", "one without a blank"],
+)
+def test_a_long_line_is_folded_and_nothing_is_left_out(line, lines, capsys):
+    """What a command wrote stands there in full, beneath itself."""
+    Teller(100, styled=False).output(line)
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == lines
+    assert "".join("".join(shown).split()) == "".join(line.split())
+    assert all(len(part) <= max(100, LONGEST + len(INDENT)) for part in shown)

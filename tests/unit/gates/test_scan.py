@@ -39,16 +39,34 @@ def test_names_of_the_default_policy_open():
 @pytest.mark.parametrize(
     ("file", "reason"),
     [
-        (ScannedFile("m.pkl", "pickle", ("numpy.ndarray", "posix.system")), "loading m.pkl would import posix.system, which is not allowed"),
-        (ScannedFile("m.pkl", "pickle", ("sklearn.pipeline.os",)), "loading m.pkl would import sklearn.pipeline.os, which is not allowed"),
-        (ScannedFile("MLmodel", "MLmodel", ("loader:evil",)), "loading MLmodel would import evil to load with, which is not allowed"),
-        (ScannedFile("code/a.py", "python code", ("file:code/a.py",)), "loading code/a.py would run code/a.py (python code), which is not allowed"),
+        (
+            ScannedFile("m.pkl", "pickle", ("numpy.ndarray", "posix.system")),
+            "loading m.pkl would import posix.system, which is not allowed",
+        ),
+        (
+            ScannedFile("m.pkl", "pickle", ("sklearn.pipeline.os",)),
+            "loading m.pkl would import sklearn.pipeline.os, which is not allowed",
+        ),
+        (
+            ScannedFile("MLmodel", "MLmodel", ("loader:evil",)),
+            "loading MLmodel would import evil to load with, which is not allowed",
+        ),
+        (
+            ScannedFile("code/a.py", "python code", ("file:code/a.py",)),
+            "loading code/a.py would run code/a.py (python code), which is not allowed",
+        ),
         (ScannedFile("m.h5", "HDF5", ("file:m.h5",)), "loading m.h5 would read m.h5 (HDF5), which is not allowed"),
-        (ScannedFile("m.pkl", "pickle", (), "the pickle has no end"), "m.pkl (pickle) cannot be vouched for: the pickle has no end"),
-        (ScannedFile("", "the version", (), "the time for scanning is over"), "it (the version) cannot be vouched for: the time for scanning is over"),
+        (
+            ScannedFile("m.pkl", "pickle", (), "the pickle has no end"),
+            "m.pkl (pickle) cannot be vouched for: the pickle has no end",
+        ),
+        (
+            ScannedFile("", "the version", (), "the time for scanning is over"),
+            "it (the version) cannot be vouched for: the time for scanning is over",
+        ),
     ],
     ids=["a dangerous name", "a module's import", "a loader", "a source", "an unread format", "damage", "a limit"],
-)  # fmt: skip
+)
 def test_what_is_not_allowed_is_named_with_its_file(file, reason):
     """The reason has the file and the first name; the evidence the rest."""
     result = word([LOADER, GOOD, file])
@@ -125,18 +143,36 @@ def test_a_report_on_no_file_does_not_open():
     [
         (Evidence(error="down"), Direction.FORWARD, ERRORED, "down"),
         (Evidence(READY, asked=True, digest_error="no space left"), Direction.FORWARD, ERRORED, "no space left"),
-        (Evidence(READY, asked=True, found_digest="sha256:" + "f" * 64), Direction.FORWARD, FAILED,
-         "the artifacts are not those of the pin: they were not scanned"),
+        (
+            Evidence(READY, asked=True, found_digest="sha256:" + "f" * 64),
+            Direction.FORWARD,
+            FAILED,
+            "the artifacts are not those of the pin: they were not scanned",
+        ),
         (Evidence(None, asked=True), Direction.FORWARD, FAILED, "risk version 8 does not exist: there is nothing to scan"),
         (Evidence(READY, asked=True), Direction.FORWARD, SKIPPED, "files are read for changed pins only"),
-        (Evidence(READY, asked=True, cached=True, found_digest=PIN.digest), Direction.FORWARD, ERRORED, "the files were not scanned"),
+        (
+            Evidence(READY, asked=True, cached=True, found_digest=PIN.digest),
+            Direction.FORWARD,
+            ERRORED,
+            "the files were not scanned",
+        ),
         (Evidence(cached=True), Direction.BACK, SKIPPED, "it was scanned before it was first loaded here"),
         (Evidence(error="down", cached=True), Direction.BACK, SKIPPED, "it was scanned before it was first loaded here"),
         (Evidence(error="down"), Direction.BACK, ERRORED, "down"),
     ],
-    ids=["registry down", "no files", "overwritten", "no such version", "standing pin", "nobody scanned", "back", "back, registry down",
-         "back, not cached"],
-)  # fmt: skip
+    ids=[
+        "registry down",
+        "no files",
+        "overwritten",
+        "no such version",
+        "standing pin",
+        "nobody scanned",
+        "back",
+        "back, registry down",
+        "back, not cached",
+    ],
+)
 def test_where_nobody_scanned_the_reason_says_why(evidence, direction, status, reason):
     """Errored, failed and skipped are kept apart."""
     result = evaluate({}, subject(direction), evidence)

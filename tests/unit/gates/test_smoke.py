@@ -13,6 +13,8 @@ from mlrelease.model.gate import GateStatus, SkipReason
 from support.gating import READY, subject
 
 PASSED, FAILED, ERRORED, INCONCLUSIVE, SKIPPED = GateStatus
+BACK = "it moves back to what was verified here before"
+GOOD_REASON = "it loads in 1.2 s and predicts the 32 rows of its own example"
 GOOD = SmokeReport(rows=32, seconds_to_load=1.25, seconds_to_predict=0.01, isolation="no network")
 
 
@@ -24,13 +26,13 @@ def word(report, options=None, of=None, **more):
 @pytest.mark.parametrize(
     ("report", "options", "status", "reason"),
     [
-        (GOOD, {}, PASSED, "it loads in 1.2 s and predicts the 32 rows of its own example"),
+        (GOOD, {}, PASSED, GOOD_REASON),
         (replace(GOOD, rows=1), {}, PASSED, "it loads in 1.2 s and predicts the 1 row of its own example"),
         (replace(GOOD, rows=0), {}, FAILED, "it answers no rows for its own example"),
         (replace(GOOD, finite=False), {}, FAILED, "it answers NaN or infinity for its own example"),
         (replace(GOOD, finite=False), {"allow_nan": False}, FAILED, "it answers NaN or infinity for its own example"),
-        (replace(GOOD, finite=False), {"allow_nan": True}, PASSED, "it loads in 1.2 s and predicts the 32 rows of its own example"),
-        (GOOD, {"max_seconds": 1.25}, PASSED, "it loads in 1.2 s and predicts the 32 rows of its own example"),
+        (replace(GOOD, finite=False), {"allow_nan": True}, PASSED, GOOD_REASON),
+        (GOOD, {"max_seconds": 1.25}, PASSED, GOOD_REASON),
         (GOOD, {"max_seconds": 1.2}, FAILED, "it took 1.25 s to load, more than 1.2 s"),
         (replace(GOOD, seconds_to_load=math.nan), {"max_seconds": 1.2}, FAILED, "it took nan s to load, more than 1.2 s"),
         (SmokeReport(error="it cannot be loaded: x"), {}, FAILED, "it cannot be loaded: x"),
@@ -58,8 +60,8 @@ def test_the_evidence_says_how_it_was_tried():
     ("of", "evidence", "status", "skip", "reason"),
     [
         (subject(may_load=False), {}, SKIPPED, SkipReason.DRY_RUN, "no model is loaded here: it is tried where it will run"),
-        (subject(Direction.BACK), {}, SKIPPED, SkipReason.ROLLBACK, "it moves back to what was verified here before"),
-        (subject(Direction.BACK, may_load=False), {}, SKIPPED, SkipReason.ROLLBACK, "it moves back to what was verified here before"),
+        (subject(Direction.BACK), {}, SKIPPED, SkipReason.ROLLBACK, BACK),
+        (subject(Direction.BACK, may_load=False), {}, SKIPPED, SkipReason.ROLLBACK, BACK),
         (subject(Direction.NONE), {}, SKIPPED, SkipReason.NOT_APPLICABLE, "this model does not move"),
         (subject(), {"error": "down"}, ERRORED, None, "down"),
         (subject(), {"digest_error": "other bytes"}, ERRORED, None, "other bytes"),

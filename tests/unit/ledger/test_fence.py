@@ -153,3 +153,12 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(Error, match="cannot use"):
         Fence(tmp_path / "state").claim(1)
     assert os.path.isfile(tmp_path / "state")
+
+
+def test_a_folder_that_only_holds_a_cache_was_never_claimed(tmp_path):
+    """Looking at a plan fills a cache there; only a pass makes it a place where something runs."""
+    (tmp_path / "cache").mkdir()
+    assert not Fence(tmp_path).was_claimed()
+    Fence(tmp_path).claim(3)
+    assert Fence(tmp_path).was_claimed()
+    assert not Fence(tmp_path / "nowhere").was_claimed()

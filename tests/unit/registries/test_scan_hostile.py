@@ -46,7 +46,9 @@ def test_a_hostile_pickle_is_refused(name, trace, tmp_path, good):
     make, said = PICKLES[name]
     path = model_with(tmp_path / "model", "model.pkl", make(trace), good=good)
     report = scan(path)
-    told = " ".join((refusal(report, ()), *(n for file in report.files for n in file.globals), *(f.problem for f in report.files)))
+    told = " ".join(
+        (refusal(report, ()), *(n for file in report.files for n in file.globals), *(f.problem for f in report.files))
+    )
     assert refusal(report, ())
     assert said in told
 
@@ -56,7 +58,9 @@ def test_a_hostile_file_of_another_format_is_refused(name, trace, tmp_path, good
     """By its content, however it is called and however often it is packed."""
     place, make, said = PACKED[name]
     report = scan(model_with(tmp_path / "model", place, make(trace), good=good))
-    told = " ".join((refusal(report, ()), *(n for file in report.files for n in file.globals), *(f.problem for f in report.files)))
+    told = " ".join(
+        (refusal(report, ()), *(n for file in report.files for n in file.globals), *(f.problem for f in report.files))
+    )
     assert refusal(report, ())
     assert said in told
 
@@ -73,7 +77,7 @@ def test_the_name_of_a_file_says_nothing(place, trace, tmp_path, good):
     [
         ("loader_module: mlflow.sklearn", "loader_module: evil", "import evil to load with"),
         ("code: null", "code: ../../tmp", "names a path outside of the version: '../../tmp'"),
-        ("pickled_model: model.skops", "pickled_model: /tmp/model.pkl", "names a path outside of the version: '/tmp/model.pkl'"),
+        ("pickled_model: model.skops", "pickled_model: /tmp/model.pkl", "outside of the version: '/tmp/model.pkl'"),
         ("model_path: model.skops", "model_path: a/../../model.pkl", "names a path outside of the version"),
         ("serialization_format: skops", "model_class: os.system", "import os.system"),
         ("flavors:", "flavours:", "MLmodel (MLmodel) cannot be vouched for: it is not one that MLflow writes"),
@@ -107,7 +111,10 @@ def test_code_that_mlflow_puts_on_the_path_is_told_file_by_file(tmp_path, good):
     file = path / "MLmodel"
     file.write_text(file.read_text().replace("code: null", "code: code"))
     report = scan(path)
-    assert refusal(report, ()) == "loading code/features/build.txt would run code/features/build.txt (python code), which is not allowed"
+    assert (
+        refusal(report, ())
+        == "loading code/features/build.txt would run code/features/build.txt (python code), which is not allowed"
+    )
     assert refusal(report, ("file:code/features/build.txt",)) == ""
     assert refusal(report, ("file:code/*",)) == ""
     assert refusal(report, ("file:*", "*", "file:code")) != ""

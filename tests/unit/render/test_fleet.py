@@ -6,7 +6,7 @@ import pytest
 from mlrelease.model.bundle import Bundle, Digest, ImagePin, ModelPin
 from mlrelease.model.change import ChangeKind, Direction, Outcome
 from mlrelease.model.event import Probe, ServiceReceipt
-from mlrelease.render.plan import _proofs, label
+from mlrelease.render.plan import _proofs, label, names
 
 IMAGE = ImagePin("ghcr.io/acme/serve:1.0.0@sha256:" + "a" * 64)
 
@@ -59,3 +59,8 @@ def test_a_golden_probe_that_was_skipped_is_named():
         "fleet: proved by golden predictions of 33 models ×33",
         "fleet: golden:m07 skipped: the version has no input example",
     ]
+
+
+def test_a_name_without_the_id_is_for_sentences():
+    """The subject of a commit that takes a fleet back stays one line."""
+    assert names(bundle(34)) == "m00 1, m01 1, m02 1, and 31 more"

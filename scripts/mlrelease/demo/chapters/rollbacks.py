@@ -38,7 +38,7 @@ def revert_one(scene: Scene) -> None:
     scene.push("revert of one")
     scene.say("The agent's log:")
     scene.follow_agent(PRODUCTION)
-    scene.rolled_back(PRODUCTION, PROGRESSION, PROGRESSION, GOOD, pushed_at)
+    scene.rolled_back(PRODUCTION, PROGRESSION, PROGRESSION, GOOD, since=("git push", pushed_at))
     if (version := scene.identity(PRODUCTION, TUMOUR)[TUMOUR]) != BETTER:
         raise Error(f"{TUMOUR} answers as version {version}: the revert was not of {PROGRESSION} alone")
 
@@ -53,14 +53,14 @@ def fleet(scene: Scene) -> None:
     scene.follow_agent(STAGING)
     _fleet_answers(scene, BETTER)
     scene.say("The newest observations were preliminary. All forecasts go back to what was last good, in one commit:")
-    before, pushed_at = scene.head(), time.time()
+    before, began = scene.head(), time.time()
     scene.run("rollback fleet", "mlrelease", "rollback", STAGING, "--service", FORECASTS, "--last-good")
     commits = scene.quiet("git", "rev-list", "--count", f"{before}..HEAD").strip()
     files = scene.quiet("git", "diff", "--name-only", before, "HEAD").split()
     if (commits, len(files)) != ("1", len(NAMES)):
         raise Error(f"the rollback is {commits} commits over {len(files)} files, not one over {len(NAMES)}")
     scene.follow_agent(STAGING)
-    scene.rolled_back(STAGING, FORECASTS, NAMES[0], GOOD, pushed_at)
+    scene.rolled_back(STAGING, FORECASTS, NAMES[0], GOOD, since=("mlrelease rollback", began))
     _fleet_answers(scene, GOOD)
 
 
@@ -69,10 +69,10 @@ def without_mlflow(scene: Scene) -> None:
     place = scene.place
     scene.say(f"MLflow dies, and in that very hour version {BETTER} of `{TUMOUR}` has to go.")
     scene.crew.end("mlflow")
-    pushed_at = time.time()
+    began = time.time()
     scene.run("rollback without MLflow", "mlrelease", "rollback", PRODUCTION, "--service", TUMOUR, "--to", GOOD)
     scene.follow_agent(PRODUCTION)
-    scene.rolled_back(PRODUCTION, TUMOUR, TUMOUR, GOOD, pushed_at)
+    scene.rolled_back(PRODUCTION, TUMOUR, TUMOUR, GOOD, since=("mlrelease rollback", began))
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", place.mlflow_port)) == 0:
             raise Error("MLflow was there all the while")

@@ -9,41 +9,25 @@ which can become names, and imported names are told apart. What cannot be follow
 from __future__ import annotations
 
 import _compat_pickle  # the names that an unpickler swaps for those of Python 2
-import io
 import pickletools
 import time
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-LONGEST_NAME = 1024
-"""Characters of a text that could be a module or a name; longer ones are not kept."""
-
-LONGEST_LINE = 16 << 20
-"""Bytes of one text argument that ends with its line (protocol 0)."""
+from mlrelease.registries.scan.operands import TEXTS, Ended, Hidden, Operands
 
 MOST_GLOBALS = 10_000
 MOST_OPCODES = 50_000_000
 
 _OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
-_TEXTS = frozenset({"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"})
 _KEEPERS = frozenset({"BUILD", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS"})
 """Opcodes that change the object below their arguments, and leave it on the stack."""
 
-_COUNTED = {pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT4: 4}
-_COUNTED |= {pickletools.TAKEN_FROM_ARGUMENT4U: 4, pickletools.TAKEN_FROM_ARGUMENT8U: 8}
 _PYTHON_3 = 3
 """The first protocol whose names are those of Python 3."""
 
 _TICK = 4096
 """The clock is read once in so many opcodes."""
-
-
-class _Ended(Exception):  # noqa: N818 - how a walk ends, handled where it began
-    """The unpickler would raise here: what ran before is all that runs."""
-
-
-class _Hidden(_Ended):
-    """The unpickler would go on, or might, where this walk cannot follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +92,8 @@ def walk(stream: BinaryIO, size: int, *, until: float) -> Walk:
     found = Walk()
     try:
         _Machine(stream, size, until, found).run()
-    except _Ended as e:
-        found.problem, found.hidden = str(e), isinstance(e, _Hidden)
+    except Ended as e:
+        found.problem, found.hidden = str(e), isinstance(e, Hidden)
     return found
 
 
@@ -118,7 +102,7 @@ class _Machine:
 
     def __init__(self, stream: BinaryIO, size: int, until: float, found: Walk) -> None:
         self._stream = stream
-        self._size = size
+        self._operands = Operands(stream, size)
         self._until = until
         self._found = found
         self._stack: list[object] = []
@@ -126,17 +110,17 @@ class _Machine:
         self._protocol = 0
 
     def run(self) -> None:
-        """Follows every opcode up to STOP. Raises `_Ended`."""
+        """Follows every opcode up to STOP. Raises `Ended`."""
         while True:
             position = self._stream.tell()
             code = self._stream.read(1)
             if not code:
-                raise _Ended("the pickle has no end")
+                raise Ended("the pickle has no end")
             opcode = _OPCODES.get(code[0])
             if opcode is None:
-                raise _Ended(f"byte {position} is no opcode of a pickle")
+                raise Ended(f"byte {position} is no opcode of a pickle")
             self._count()
-            argument = self._argument(opcode)
+            argument = self._operands.read(opcode)
             if opcode.name == "STOP":
                 self._pop()
                 return
@@ -145,67 +129,21 @@ class _Machine:
     def _count(self) -> None:
         self._found.opcodes += 1
         if self._found.opcodes > MOST_OPCODES:
-            raise _Hidden(f"the pickle has more than {MOST_OPCODES:,} opcodes")
+            raise Hidden(f"the pickle has more than {MOST_OPCODES:,} opcodes")
         if self._found.opcodes % _TICK == 0 and time.monotonic() > self._until:
-            raise _Hidden("the time for scanning is over")
-
-    # ---- arguments
-
-    def _argument(self, opcode: pickletools.OpcodeInfo) -> object:
-        """The argument where it matters, as text or as number; `_OPAQUE` where it does not, or is no text.
-
-        Values that can become no name are stepped over and never parsed: a stricter parser than the unpickler's own
-        would end where that one goes on.
-        """
-        if opcode.arg is None:
-            return _OPAQUE
-        if opcode.arg.n >= 0:
-            return int.from_bytes(self._exactly(opcode.arg.n), "little")
-        if opcode.arg.n == pickletools.UP_TO_NEWLINE:
-            line = self._line()
-            if opcode.name in ("GLOBAL", "INST"):
-                return _text(line, "utf-8", "strict"), _text(self._line(), "utf-8", "strict")
-            if opcode.name in ("GET", "PUT"):
-                return _number(line)
-            return _quoted(line) if opcode.name == "STRING" else _text(line, "raw-unicode-escape", "strict")
-        return self._counted(opcode, opcode.arg.n)
-
-    def _counted(self, opcode: pickletools.OpcodeInfo, kind: int) -> object:
-        # Only BINSTRING and LONG4 count with a sign; a negative length ends the unpickler as well.
-        is_signed = kind == pickletools.TAKEN_FROM_ARGUMENT4
-        length = int.from_bytes(self._exactly(_COUNTED[kind]), "little", signed=is_signed)
-        if not 0 <= length <= self._size - self._stream.tell():
-            raise _Ended("a length in the pickle goes past its end")
-        if opcode.name not in _TEXTS or length > LONGEST_NAME * 4:
-            self._stream.seek(length, io.SEEK_CUR)
-            return _OPAQUE
-        return _text(self._exactly(length), "utf-8", "surrogatepass")
-
-    def _exactly(self, count: int) -> bytes:
-        data = self._stream.read(count)
-        if len(data) != count:
-            raise _Ended("the pickle ends in the middle")
-        return data
-
-    def _line(self) -> bytes:
-        line = self._stream.readline(LONGEST_LINE)
-        if not line.endswith(b"\n"):
-            if len(line) == LONGEST_LINE:
-                raise _Hidden(f"a line of the pickle is longer than {LONGEST_LINE >> 20} MiB")
-            raise _Ended("a line of the pickle has no end")
-        return line[:-1]
+            raise Hidden("the time for scanning is over")
 
     # ---- the stack
 
     def _pop(self) -> object:
         if not self._stack:
-            raise _Ended("the pickle takes more from its stack than there is")
+            raise Ended("the pickle takes more from its stack than there is")
         return self._stack.pop()
 
     def _value(self) -> object:
         value = self._pop()
         if value is _MARK:
-            raise _Ended("the pickle takes a mark for a value")
+            raise Ended("the pickle takes a mark for a value")
         return value
 
     def _to_mark(self) -> list[object]:
@@ -217,8 +155,8 @@ class _Machine:
 
     def _step(self, opcode: pickletools.OpcodeInfo, argument: object) -> None:
         name = opcode.name
-        if name in _TEXTS:
-            self._stack.append(argument)
+        if name in TEXTS:
+            self._stack.append(_OPAQUE if argument is None else argument)
             if isinstance(argument, str) and argument.startswith(_RESTORES):
                 self._found.globals[_EVALUATES] = None
         elif name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
@@ -235,7 +173,7 @@ class _Machine:
             self._named(argument)
             self._stack.append(_MADE)
         elif name in ("EXT1", "EXT2", "EXT4"):
-            raise _Hidden("it uses an extension code, which stands for a name that is not in the file")
+            raise Hidden("it uses an extension code, which stands for a name that is not in the file")
         elif name == "PROTO":
             self._protocol = argument if isinstance(argument, int) else 0
         elif name == "DUP":
@@ -268,24 +206,26 @@ class _Machine:
 
     def _memorise(self, key: object) -> None:
         if not isinstance(key, int):
-            raise _Hidden("a place in the memo has no number")
+            raise Hidden("a place in the memo has no number")
         if not self._stack or self._stack[-1] is _MARK or key < 0:
-            raise _Ended("the pickle memorises nothing")
+            raise Ended("the pickle memorises nothing")
+        if key > self._found.opcodes:  # the unpickler takes eight bytes for every number below it
+            raise Hidden("a place in the memo has a number that no pickler would give it")
         self._memo[key] = self._stack[-1]
 
     def _remember(self, key: object) -> None:
         if not isinstance(key, int):
-            raise _Hidden("a place in the memo has no number")
+            raise Hidden("a place in the memo has no number")
         if key not in self._memo:
-            raise _Ended("the pickle reads what it has not memorised")
+            raise Ended("the pickle reads what it has not memorised")
         self._stack.append(self._memo[key])
 
     def _named(self, pair: object) -> Global:
         module, name = pair if isinstance(pair, tuple) else (None, None)
         if not isinstance(module, str) or not isinstance(name, str):
-            raise _Hidden("it computes the name of an import instead of naming it")
+            raise Hidden("it computes the name of an import instead of naming it")
         if not all(part.isidentifier() for part in module.split(".")):
-            raise _Ended("it imports from what can be no module")
+            raise Ended("it imports from what can be no module")
         if self._protocol < _PYTHON_3:
             if (module, name) in _compat_pickle.NAME_MAPPING:
                 module, name = _compat_pickle.NAME_MAPPING[module, name]
@@ -294,7 +234,7 @@ class _Machine:
         found = Global(module, name)
         self._found.globals[str(found)] = None
         if len(self._found.globals) > MOST_GLOBALS:
-            raise _Hidden(f"the pickle imports more than {MOST_GLOBALS:,} names")
+            raise Hidden(f"the pickle imports more than {MOST_GLOBALS:,} names")
         return found
 
 
@@ -302,11 +242,11 @@ def _called(opcode: str, under: list[object], taken: list[object]) -> _StandIn:
     """What comes out of an opcode, after a look at what it calls and what goes in."""
     called = under[0] if opcode in ("REDUCE", "NEWOBJ", "NEWOBJ_EX") else taken[0] if opcode == "OBJ" and taken else None
     if opcode in _CALLS - {"PERSID", "BINPERSID"} and not isinstance(called, Global):
-        raise _Hidden("it calls an object that it has made, not one that it names")
+        raise Hidden("it calls an object that it has made, not one that it names")
     is_restored = opcode == "NEWOBJ" and str(called).startswith(_RESTORED)
     arguments = under[1:] if is_restored else under
     if any(isinstance(value, Global) and str(value).startswith(_RESTORED) for value in (*arguments, *taken)):
-        raise _Hidden("it makes a state for statsmodels in an unusual way")
+        raise Hidden("it makes a state for statsmodels in an unusual way")
     return _DATA if is_restored else _MADE if opcode in _CALLS else _OPAQUE
 
 
@@ -314,35 +254,8 @@ def _changed(opcode: str, under: list[object], taken: list[object]) -> None:
     """A look at the object that an opcode changes, and at its new state or keys."""
     target = under[0]
     if isinstance(target, Global):
-        raise _Hidden(f"it changes {target} itself, not an object made by it")
+        raise Hidden(f"it changes {target} itself, not an object made by it")
     if opcode in ("SETITEM", "SETITEMS") and isinstance(target, _Dict):
         target.is_computed |= _MADE in (taken[0::2] if opcode == "SETITEMS" else under[1:2])
     if opcode == "BUILD" and target is _DATA and not (isinstance(under[1], _Dict) and not under[1].is_computed):
-        raise _Hidden("it computes a state for statsmodels instead of naming it")
-
-
-def _text(raw: bytes, encoding: str, errors: str) -> object:
-    """The text, `_OPAQUE` if it is none or too long to be a name."""
-    try:
-        text = raw.decode(encoding, errors)
-    except UnicodeError:
-        return _OPAQUE
-    return text if len(text) <= LONGEST_NAME else _OPAQUE
-
-
-def _quoted(line: bytes) -> object:
-    """The text of a STRING, which stands in quotes and may hold escapes."""
-    line = line.rstrip()
-    if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
-        raise _Ended("a text of the pickle is not in quotes")
-    if b"\\" in line:
-        # Python's escapes are not spelled out here: such a text is nothing that a pickler writes for a name.
-        return _OPAQUE
-    return _text(line[1:-1], "utf-8", "strict")
-
-
-def _number(line: bytes) -> object:
-    try:
-        return int(line)
-    except ValueError:
-        return _OPAQUE
+        raise Hidden("it computes a state for statsmodels instead of naming it")
