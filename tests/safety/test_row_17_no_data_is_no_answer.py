@@ -6,11 +6,13 @@ Minimum samples; `inconclusive` is its own word; an empty list of gates opens no
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.commands.deploy import DeployOptions, deploy
+from mlrelease.commands.workspace import FindingsError
 from mlrelease.gates.evaluate import evaluate
 from mlrelease.gates.interface import Evidence, Subject
 from mlrelease.model.gate import GateResult, GateStatus, SkipReason
 from support.core import model
+from support.desk import desk
 
 ALSO = ("tests/unit/gates/test_gates.py::test_no_gates_at_all_fail_closed",)
 
@@ -39,10 +41,11 @@ def test_row_17_only_passed_and_reasoned_skips_open(status, skip, opens):
 
 
 def test_row_17_an_environment_without_gates_deploys_nothing(world):
-    """Merged all the same, a list that is empty is a finding, and the host starts nothing."""
+    """Merged all the same, an empty list is a finding that leaves no environment to act on."""
     path = world.laptop / "environments" / "production" / "environment.yaml"
     path.write_text(path.read_text().split("gates:")[0] + "gates: []\n")
     world.commit("Faster deploys")
-    assert "no-gates" in {f.rule for f in world.desired().spec.findings}
-    assert exit_code(world.run()) == 4
+    assert [f.rule for f in world.desired().spec.blocking("production")] == ["no-gates"]
+    with pytest.raises(FindingsError, match="production cannot be read"):
+        deploy(desk(world), "production", DeployOptions())
     assert world.target.instances == {}

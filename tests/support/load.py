@@ -49,12 +49,11 @@ class Load:
 def running_load(url: str, *, rate: float, payload: object = ROWS) -> Iterator[Load]:
     """Open-loop requests at `rate` per second until the block ends; what is in flight then is finished."""
     with tempfile.TemporaryDirectory(prefix="load") as folder:
-        body, out = Path(folder) / "payload.json", Path(folder) / "out.jsonl"
-        body.write_text(json.dumps(payload))
+        asked, out = Path(folder) / "requests.json", Path(folder) / "out.jsonl"
+        asked.write_text(json.dumps([{"name": "wine", "url": f"{url}/invocations", "payload": payload}]))
         process = subprocess.Popen(
             [
-                sys.executable, "-m", "mlrelease.demo.load", "--url", f"{url}/invocations", "--payload", str(body),
-                "--rate", str(rate), "--out", str(out),
+                sys.executable, "-m", "mlrelease.demo.load", "--requests", str(asked), "--rate", str(rate), "--out", str(out),
             ]
         )  # fmt: skip
         load = Load(out)
