@@ -222,7 +222,8 @@ CASES = [
     Case(
         "a hostile file not committed", hostile_names_unsaved, ("deploy",), 1, r"\x1b[31mevil\nerror: all is well", "git commit"
     ),
-    Case("no MLflow, nothing deployed", nothing, ("validate", "plan"), 1, "2 of 7"),
+    Case("no MLflow, nothing deployed", nothing, ("validate",), 1, "gates 4 of 7"),
+    Case("no MLflow, nothing deployed", nothing, ("plan",), 1, "gates 2 of 7"),
     Case("no MLflow, nothing deployed", deploy_fails, ("deploy",), 1, "create errored", "next: mlrelease deploy production"),
     Case("no MLflow, nothing deployed", nothing, ("bump", "serve"), 1, "MLflow at http://127.0.0.1:9 did not", "tracking_uri"),
     Case("nothing deployed", nothing, ("logs", "predict"), 1, "production does not run on this host", "mlrelease deploy"),

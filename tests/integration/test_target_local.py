@@ -111,8 +111,8 @@ def test_a_switch_loses_no_request_and_leaves_no_late_answer(target, port):
 
 
 def test_requests_in_flight_at_a_switch_are_finished(target, port):
-    """With predictions of 0.2 s, switching and stopping the old instance cuts none of them."""
-    slow = (("STAND_IN_SLOW_S", "0.2"),)
+    """With predictions of one second, switching and stopping the old instance cuts none of them."""
+    slow = (("STAND_IN_SLOW_S", "1.0"),)
     one, two = launch(version="1", env=slow), launch(version="2", env=slow)
     (old,) = serve(target, one)
     new = target.start(two)

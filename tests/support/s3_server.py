@@ -34,6 +34,8 @@ def running_s3(folder: Path) -> Iterator[Mapping[str, str]]:
         *(f"-{name}.port={port}" for name, port in ports.items()),
         # gRPC ports are 10,000 higher by default, and may be taken or not exist
         *(f"-{name}.port.grpc={free_port()}" for name in ports),
+        # two catalogs nobody asks, on fixed ports: a second server would end over them
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),
         *("-volume.max=5", "-master.volumeSizeLimitMB=64", "-master.telemetry=false"),
     ]
     with (folder / "weed.log").open("wb") as log:

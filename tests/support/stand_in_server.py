@@ -26,6 +26,7 @@ STARTED_AT = "2026-01-01T00:00:00.000Z"
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body of an answer leave in one write: a kill between the two could not be retried by anybody
 
     def do_GET(self):
         if self.path == "/ready":

@@ -290,7 +290,8 @@ class Git:
     def fetch(self, remote: str, *refspecs: str) -> None:
         """Fetches from the remote. Raises `UnavailableError` when it cannot be reached."""
         for _ in range(FETCH_TRIES):
-            done = self.call("fetch", "--quiet", "--", remote, *refspecs, remote=remote)
+            # FETCH_HEAD is left alone: a person's `git pull` in the same clone reads it.
+            done = self.call("fetch", "--quiet", "--no-write-fetch-head", "--", remote, *refspecs, remote=remote)
             # Another fetch in this clone moved the same ref meanwhile: the remote did answer, and the next look agrees.
             if done.code == 0 or "cannot lock ref" not in done.messages:
                 break

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
@@ -13,10 +12,10 @@ from mlrelease.model.spec import SourceFile
 from mlrelease.spec.gates import BY_ID
 from mlrelease.spec.load import load
 from mlrelease.spec.schemas import schemas
+from support.example import ENV, MOD
+from support.example import EXAMPLE as FILES
 
-ROOT = Path(__file__).parents[3]
-ENV, MOD = "environments/production/environment.yaml", "environments/production/models/wine.yaml"
-EXAMPLE = {p.relative_to(ROOT).as_posix(): p.read_text() for p in (ROOT / "environments").rglob("*.yaml")}
+EXAMPLE = {path: data.decode() for path, data in FILES.items()}
 GATES = "gates:\n  - gate: exists\n  - gate: digest\n"
 MODEL_LINES = EXAMPLE[MOD].count("\n") + 1
 WAIVER = '{gate: metric, version: "8", reason: harder test set, approver: ada, expires: "2026-12-31"}'
