@@ -29,6 +29,7 @@ FRESH_S = DEADLINES_S["pass"]
 """What is younger may belong to a pass that is under way: it is left."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")
+_REPORT = re.compile(r"(?:scan|smoke)-([0-9a-f]{64})-[0-9a-f]{8}\.json")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}|\..+\.[0-9]+|.+\.[0-9a-f]{8}")
 """Names of files on their way into place (`atomic`, the spool, the target's staging folder)."""
 
@@ -61,6 +62,7 @@ def of_site(site: Site, history: History, *, known: bool) -> Iterator[Garbage]:
     hanging = {
         "artifacts": lambda: _artifacts(site.cache, keep | _in_use(layout), now),
         "golden predictions": lambda: _goldens(site.state_dir / "golden", keep | _in_use(layout), now),
+        "gate reports": lambda: _reports(site.state_dir / "reports", keep | _in_use(layout), now),
         "warm instances": lambda: _instances(site, history, now),
     }
     # before the artifacts: taking those away sweeps these too
@@ -126,6 +128,14 @@ def _goldens(folder: Path, keep: set[Digest], now: float) -> Garbage:
     return _files("golden predictions", [path for path in old if _age(path, now) > FRESH_S])
 
 
+def _reports(folder: Path, keep: set[Digest], now: float) -> Garbage:
+    """What scans and smoke tests once found of versions that nobody needs: found again should one come back."""
+    names = {digest.removeprefix("sha256:") for digest in keep}
+    found = ((path, _REPORT.fullmatch(path.name)) for path in _children(folder))
+    old = [path for path, name in found if name and name[1] not in names]
+    return _files("gate reports", [path for path in old if _age(path, now) > FRESH_S])
+
+
 def _instances(site: Site, history: History, now: float) -> Garbage:
     due = [i for i in site.target.observe().instances if i.role is Role.WARM and i.until and i.until <= now]
 
@@ -138,7 +148,7 @@ def _instances(site: Site, history: History, now: float) -> Garbage:
 
 
 def _temporary(state_dir: Path, now: float) -> list[Path]:
-    folders = [state_dir, *(state_dir / name for name in ("tmp", "golden", "requests", "answers", "spool"))]
+    folders = [state_dir, *(state_dir / name for name in ("tmp", "golden", "reports", "requests", "answers", "spool"))]
     found = [path for folder in folders for path in _children(folder) if _TEMPORARY.fullmatch(path.name) and path.is_file()]
     return [path for path in found if _age(path, now) > FRESH_S]
 

@@ -105,6 +105,7 @@ def test_the_report_in_full(world, capsys, update_golden):
     state = world.root / "state"
     old = world.clock - 2 * DAY
     file(state / "golden" / f"{digest[7:]}.json", b"{}" * 50, at=old)
+    file(state / "reports" / f"scan-{digest[7:]}-0123abcd.json", b"{}" * 25, at=old)
     file(state / "requests" / "01X.json", b"{}", at=old)
     file(state / "answers" / "01Y.json", b"{}", at=old)
     file(state / "tmp" / "cds.json.0a1b2c3d", b"half", at=old)
@@ -228,7 +229,17 @@ def test_the_ledger_and_its_spool_are_not_touched(world):
 
 @pytest.mark.parametrize(
     "name",
-    ["fence", "fence.lock", "routes.json", "instances/wine-1.json", "s/v1", "xds/cds.json", "golden/readme.txt", "notes.txt"],
+    [
+        "fence",
+        "fence.lock",
+        "routes.json",
+        "instances/wine-1.json",
+        "s/v1",
+        "xds/cds.json",
+        "golden/readme.txt",
+        "reports/readme.txt",
+        "notes.txt",
+    ],
 )
 def test_files_of_the_state_folder_stay(world, name):
     """However old: only what is known to be a leftover goes."""
@@ -476,3 +487,19 @@ def test_the_size_of_what_is_gone_is_nothing(tmp_path):
     (tmp_path / "a/loop").symlink_to(tmp_path)
     assert size_of(tmp_path / "a") == 3
     assert size_of(tmp_path / "a/loop") == len(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("whose", "age", "stays"),
+    [("recorded", 90 * DAY, True), ("nobody's", 90 * DAY, False), ("nobody's", FRESH_S / 2, True)],
+    ids=["of what is recorded", "of what nobody needs", "of what a pass may just have looked at"],
+)
+def test_a_gates_report_goes_with_its_version(world, whose, age, stays):
+    """Reports of scans and smoke tests live as long as the version that they speak of is needed here."""
+    digest = world.pin("wine", "1").digest if whose == "recorded" else f"sha256:{'e' * 64}"
+    reports = [
+        file(world.root / "state/reports" / f"{kind}-{digest[7:]}-0123abcd.json", b"{}", at=world.clock - age)
+        for kind in ("scan", "smoke")
+    ]
+    collect(world)
+    assert [path.exists() for path in reports] == [stays, stays]
