@@ -88,6 +88,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "unknown-environment": Rule(
             "promotes_from names no other environment", "name an existing environment, or remove the line"
         ),
+        "idle-soak": Rule("a soak with no environment to soak in", "name that environment with promotes_from, or remove soak"),
         "undeclared": Rule(
             "the ledger has what the files no longer name",
             "git checkout COMMIT~1 -- PATH, then write `state: absent` into it",

@@ -1,4 +1,4 @@
-"""The JSON Schemas of the three files, for editors and other tools, made from the pydantic types.
+"""The JSON Schemas of the three files and of release records, for editors and other tools, made from the pydantic types.
 
 `python -m mlrelease.spec.schemas DIR` writes them; only that entry touches the disk.
 """
@@ -12,11 +12,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from mlrelease.spec.documents import EnvironmentFile, ModelFile, ServiceFile
+from mlrelease.spec.release_file import ReleaseFile
 
 _FILES: dict[str, type[BaseModel]] = {
     "environment.v1.json": EnvironmentFile,
     "service.v1.json": ServiceFile,
     "model.v1.json": ModelFile,
+    "release.v1.json": ReleaseFile,
 }
 
 

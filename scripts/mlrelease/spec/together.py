@@ -26,6 +26,7 @@ def within(folder: Folder) -> Iterator[Finding]:
     document = folder.environment.document if folder.environment else None
     if document is not None:
         yield from _address(folder, document)
+        yield from _soak(folder, document)
         if _lists_nothing(document):
             expected = "at least one gate"
             defect = Defect("no-gates", "the list of gates is empty", *_at(folder, "gates"), "[]", expected)
@@ -49,6 +50,13 @@ def _address(folder: Folder, document: EnvironmentFile) -> Iterator[Finding]:
             found="${" + expand.names(document.tracking_uri)[0] + ":-…}",
             expected="${NAME} without default, or target.listen on loopback",
         )
+        yield defect.at(folder.path, environment=folder.name)
+
+
+def _soak(folder: Folder, document: EnvironmentFile) -> Iterator[Finding]:
+    if values.seconds(document.soak) and not document.promotes_from:
+        found, expected = document.soak, "promotes_from with the environment in which a version runs for so long"
+        defect = Defect("idle-soak", "soak waits for nothing", *_at(folder, "soak"), found=found, expected=expected)
         yield defect.at(folder.path, environment=folder.name)
 
 

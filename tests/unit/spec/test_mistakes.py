@@ -129,6 +129,7 @@ VALUE_CASES = [
     ("a waiver for a gate that has none", edited((MOD, "service: wine", "waivers: [{gate: digest, version: '1', reason: r, approver: a, expires: '2026-12-31'}]\nservice: wine")), "not-waivable", MOD, 4, 18, "wine"),
     ("an environment has no file", without(ENV), "missing-environment-file", ENV, 0, 0, ""),
     ("an environment has no services", without(SVC, MOD), "empty-environment", "environments/production/services", 0, 0, ""),
+    ("a soak without a source", edited((ENV, "alias:", "soak: 24h\nalias:")), "idle-soak", ENV, 6, 7, ""),
     ("promotion from itself", edited((ENV, "alias:", "promotes_from: production\nalias:")), "unknown-environment", ENV, 6, 16, ""),
     ("a link", without(SVC) | {SVC: SourceFile(b"", "symlink")}, "symlink", SVC, 0, 0, "wine"),
     ("a link instead of a model", without(MOD) | {MOD: SourceFile(b"", "symlink")}, "symlink", MOD, 0, 0, ""),
