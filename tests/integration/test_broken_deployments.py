@@ -18,7 +18,7 @@ import pytest
 from support.broken import Ran, run
 from support.estate import Estate, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("broken-deployments")]
 
 
 @pytest.fixture(scope="module")

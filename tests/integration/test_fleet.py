@@ -12,6 +12,8 @@ from mlrelease.delivery.passes import exit_code
 from mlrelease.model.change import Outcome
 from support.fleet import MARK, FleetWorld, answer_of, real_target, tiny_model
 
+pytestmark = pytest.mark.xdist_group("fleet")
+
 MODELS = 30
 
 

@@ -11,7 +11,7 @@ from mlrelease.registries.connect import connect
 from support.estate import Estate
 from support.mlflow_server import register
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("gates")]
 
 GATES = """
 gates:

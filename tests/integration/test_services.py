@@ -21,6 +21,8 @@ from mlrelease.plan.root import root_notes
 from support.fleet import MARK, FleetWorld, real_target, tiny_model
 from support.local_target import Load
 
+pytestmark = pytest.mark.xdist_group("services")
+
 ONE_ROW = b'{"inputs": [[1.0]]}'
 JSON = {"Content-Type": "application/json"}
 

@@ -19,6 +19,8 @@ from mlrelease.serving.standalone import standalone_config
 from mlrelease.serving.uds import ask
 from support.served import JSON, ROWS, artifact, doubles, save_code, save_sklearn, serving, unsafe_pickle
 
+pytestmark = pytest.mark.xdist_group("serving")
+
 GOLDEN = {"schema": 1, "payload": ROWS, "predictions": [21.0, 43.0]}
 ANSWERS = [21.0, 43.0]
 

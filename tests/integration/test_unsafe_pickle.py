@@ -14,7 +14,7 @@ from support.estate import Estate, until
 from support.hostile import PICKLES, load_for_real
 from support.mlflow_server import register
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("unsafe-pickle")]
 
 POISON = "os.system"
 SCANNED = "gates:\n  - gate: exists\n  - gate: digest\n  - gate: scan\n"

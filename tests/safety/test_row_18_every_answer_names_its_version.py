@@ -11,6 +11,8 @@ from contextlib import ExitStack
 import pytest
 from support.served import ROWS, artifact, save_sklearn, serving
 
+pytestmark = pytest.mark.xdist_group("row-18")
+
 ALSO = ("tests/integration/test_serving.py::test_a_prediction_names_what_answered",)
 
 

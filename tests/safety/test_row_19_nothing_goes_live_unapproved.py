@@ -11,6 +11,8 @@ from mlrelease.delivery.passes import exit_code
 from mlrelease.model.change import ChangeKind
 from support.pair import Pair, approved, identity, staged
 
+pytestmark = pytest.mark.xdist_group("row-19")
+
 ALSO = (
     "tests/integration/test_promotion.py::test_the_whole_way_of_a_version_to_production_and_back",
     "tests/unit/history/test_approvals.py::test_it_fits_nothing_else",
