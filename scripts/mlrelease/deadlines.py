@@ -48,9 +48,23 @@ DEADLINES_S: MappingProxyType[str, float] = MappingProxyType(
         # one append to the ledger with all its tries against other writers
         "ledger.append": 60.0,
         "ledger.spool": 10.0,  # the lock around writing spool files: milliseconds each
+        # GitHub: one call with all its tries; waiting that GitHub itself asks for counts apart, an hour's limit is reported
+        "github.connect": 5.0,
+        "github.read": 15.0,
+        "github.total": 30.0,
+        "github.limit": 90.0,  # secondary limits ask for a minute
+        "release.version": 120.0,  # bump-my-version: 0.8 s alone; the user's own hooks run in it
+        # one notice to one receiver; sent beside the passes, which wait for none of them
+        "webhook.connect": 3.0,
+        "webhook.read": 5.0,
+        "notices": 10.0,  # a `deploy` by hand waits so long for people to be told before it ends
         # doctor: each question has deadlines of its own, this is for them all
         "doctor.all": 45.0,
         "doctor.run": 20.0,  # one program that says its version: 0.1 s, on a busy machine more
+        # an image registry: one manifest's headers; with a token three calls
+        "image.connect": 3.0,
+        "image.read": 10.0,
+        "image.total": 12.0,
         # the demo
         "demo.mlflow": 90.0,  # 4.5-6.8 s alone on two cores, and the machine may be busy
         "demo.models": 240.0,  # 36 versions: 0.25 s each, once the server is up and the libraries are imported

@@ -14,13 +14,13 @@ import pytest
 from mlrelease.errors import Error
 from mlrelease.gates.evaluate import evaluate
 from mlrelease.gates.interface import Subject
+from mlrelease.http.errors import HttpError
 from mlrelease.model.bundle import ModelPin
 from mlrelease.model.gate import GateSpec, GateStatus
 from mlrelease.registries.cache import ArtifactCache, metadata, serving_example
 from mlrelease.registries.connect import connect
 from mlrelease.registries.digest import digest_of, manifest
 from mlrelease.registries.evidence import gather
-from mlrelease.registries.http_errors import HttpError
 from support.mlflow_server import delete_version, register
 
 GATES = (GateSpec("exists"), GateSpec("digest"))

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 import uuid
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 from mlrelease.errors import Error
+from mlrelease.http.errors import HttpError
+from mlrelease.model.run import Dataset, RunFacts
 from mlrelease.registries.connect import connect
 from mlrelease.registries.digest import digest_of, manifest
-from mlrelease.registries.http_errors import HttpError
 from support.fake_registry import FakeRegistry
 from support.mlflow_old import old_python
 from support.mlflow_server import register_two, running_mlflow
@@ -34,7 +36,12 @@ def _fake(folder, mlflow_uri, s3):
     registry = FakeRegistry()
     for version in ("1", "2"):
         registry.add(NAME, version, {"MLmodel": b"flavors: {}\n", "sub/data": version.encode()})
-        registry.numbers[NAME, version] = {"rmse": int(version) + 0.5, "broken": math.nan, "zero": 0.0}, "model"
+        numbers = {"rmse": int(version) + 0.5, "broken": math.nan, "zero": 0.0}
+        registry.numbers[NAME, version] = numbers, "model"
+        registry.facts[NAME, version] = replace(registry.facts[NAME, version], run_id=f"run-{version}")
+        data = Dataset("two rows", "0123abcd", "code", "{}", "training")
+        run = RunFacts(f"run-{version}", "a name", "FINISHED", "me", "0", 1.8e9, 1.8e9 + 1, "", "registering.py", numbers)
+        registry.runs[f"run-{version}"] = replace(run, params={"constant": version}, datasets=(data,))
     yield registry
 
 
@@ -172,6 +179,20 @@ def test_metrics_are_those_of_the_version_and_nan_stays_nan(registry):
         assert (values["rmse"], values["zero"]) == (int(facts.version) + 0.5, 0.0)
         assert source == ("model" if facts.source.startswith("models:") else "run")
         assert math.isnan(values["broken"])
+
+
+def test_a_run_says_what_it_was_trained_with(registry):
+    """Parameters, metrics, data and program, as they were logged; a run that is gone is None."""
+    for facts in registry.versions(NAME):
+        run = registry.run(facts.run_id)
+        assert (run.run_id, run.status, run.params) == (facts.run_id, "FINISHED", {"constant": facts.version})
+        assert (run.metrics["rmse"], run.metrics["zero"]) == (int(facts.version) + 0.5, 0.0)
+        assert math.isnan(run.metrics["broken"])
+        assert [(data.name, data.context) for data in run.datasets] == [("two rows", "training")]
+        assert all(data.digest and data.source for data in run.datasets)
+        assert run.entry.endswith("registering.py")
+        assert 1.7e9 < run.started_at <= run.ended_at
+    assert registry.run("0" * 32) is None
 
 
 def test_the_listed_files_are_those_that_are_downloaded(registry, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.model.bundle import Digest, ModelPin
+from mlrelease.model.run import RunFacts
 from mlrelease.registries.digest import digest_of, manifest
 from mlrelease.registries.interface import FileFacts, VersionFacts
 
@@ -26,6 +27,7 @@ class FakeRegistry:
     contents: dict[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
     facts: dict[tuple[str, str], VersionFacts] = field(default_factory=dict)
     numbers: dict[tuple[str, str], tuple[Mapping[str, float], str]] = field(default_factory=dict)
+    runs: dict[str, RunFacts] = field(default_factory=dict)
     described: list[tuple[tuple[str, str], ...]] = field(default_factory=list)
     downloaded: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -68,6 +70,10 @@ class FakeRegistry:
     def metrics(self, facts: VersionFacts) -> tuple[Mapping[str, float], str]:
         self._check()
         return self.numbers.get((facts.name, facts.version), ({}, ""))
+
+    def run(self, run_id: str) -> RunFacts | None:
+        self._check()
+        return self.runs.get(run_id)
 
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
         self._check()

@@ -136,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         type(self).play(self, Request(self.command, self.path, dict(self.headers.items()), body))
 
-    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815 - the names that http.server calls
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the inherited name
         """Nothing: the requests are recorded."""

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.gates.interface import Metrics
+from mlrelease.http.errors import AnsweredBadlyError
 from mlrelease.model.bundle import ModelPin
-from mlrelease.registries.interface import AnsweredBadlyError, ModelRegistry, VersionFacts
+from mlrelease.registries.interface import ModelRegistry, VersionFacts
 
 _WORKERS = 4  # as many as the adapter has questions under way
 _TOGETHER = 500  # asked for at once; if that fails, so many are asked for one by one

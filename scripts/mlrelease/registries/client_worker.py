@@ -97,6 +97,11 @@ class Worker:
         values = {key: metrics.number(value) for key, value in run.data.metrics.items()} if run is not None else {}
         return [values, "run" if values else ""]
 
+    def run(self, run_id: str) -> dict[str, Any] | None:
+        """The run of that id, in the form of MLflow's REST answers."""
+        run = self._maybe(lambda: self._client.get_run(run_id)) if run_id else None
+        return _run(run) if run is not None else None
+
     def files(self, uri: str) -> list[tuple[str, int]]:
         """Path and size of every file below the address."""
         return [(file.path, file.size) for file in _listed(_repository(uri), uri)]
@@ -148,6 +153,32 @@ def _item(version: Any) -> dict[str, Any]:
         "aliases": list(version.aliases or []),
         "tags": [{"key": key, "value": value} for key, value in (version.tags or {}).items()],
         "creation_timestamp": version.creation_timestamp or 0,
+    }
+
+
+def _run(run: Any) -> dict[str, Any]:
+    def pairs(items: dict[str, str]) -> list[dict[str, str]]:
+        return [{"key": key, "value": value} for key, value in items.items()]
+
+    inputs = run.inputs.dataset_inputs if run.inputs is not None else []
+    of_run = ("run_id", "run_name", "status", "user_id", "start_time", "end_time", "experiment_id")
+    names = ("name", "digest", "source_type", "source")
+    return {
+        "info": {name: getattr(run.info, name) for name in of_run},
+        "data": {
+            "tags": pairs(run.data.tags),
+            "params": pairs(run.data.params),
+            "metrics": [{"key": key, "value": value} for key, value in run.data.metrics.items()],
+        },
+        "inputs": {
+            "dataset_inputs": [
+                {
+                    "dataset": {name: getattr(one.dataset, name) for name in names},
+                    "tags": [{"key": tag.key, "value": tag.value} for tag in one.tags],
+                }
+                for one in inputs
+            ]
+        },
     }
 
 

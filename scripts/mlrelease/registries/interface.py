@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mlrelease.errors import UnavailableError
 from mlrelease.model.bundle import Digest
+from mlrelease.model.run import RunFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,6 @@ class FileFacts:
     size: int
 
 
-class AnsweredBadlyError(UnavailableError):
-    """The registry answered with an error of its own (5xx): this question may be at fault, others may not be."""
-
-
 class ModelRegistry(Protocol):
     """Reads raise `UnavailableError` (from `errors`) when the registry cannot be asked; a missing version is a value, None."""
 
@@ -67,6 +63,10 @@ class ModelRegistry(Protocol):
 
     def metrics(self, facts: VersionFacts) -> tuple[Mapping[str, float], str]:
         """The version's own metrics and `model`, or its run's and `run`; empty and `""` when it has neither."""
+        ...
+
+    def run(self, run_id: str) -> RunFacts | None:
+        """The run of that id: its code, data, parameters and metrics; None where it is gone."""
         ...
 
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:

@@ -8,10 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlrelease.errors import Error
+from mlrelease.model.run import RunFacts
 from mlrelease.registries import artifacts
 from mlrelease.registries.client_process import ClientProcess
 from mlrelease.registries.interface import FileFacts, VersionFacts
 from mlrelease.registries.mlflow_answers import facts_of, is_prompt, original_of
+from mlrelease.registries.runs import run_of
 
 _MOST_COPIES = 8  # a copy of a copy of …
 
@@ -70,6 +72,11 @@ class MlflowClient:
             original = self.describe([key])[key]
         values, source = self._client.ask("metrics", model_id=original.model_id if original else "", run_id=facts.run_id)
         return dict(values), str(source)
+
+    def run(self, run_id: str) -> RunFacts | None:
+        """The run of that id; None where there is none."""
+        found = self._client.ask("run", run_id=run_id)
+        return run_of(found) if found is not None else None
 
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
         """Every file of the version, sorted by path. Raises `Error` when there is none."""

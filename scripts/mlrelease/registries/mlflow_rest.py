@@ -12,15 +12,18 @@ from requests.auth import AuthBase, HTTPBasicAuth
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error
+from mlrelease.http.calls import Http
+from mlrelease.http.errors import HttpError
+from mlrelease.http.session import BearerAuth
+from mlrelease.model.run import RunFacts
 from mlrelease.registries import artifacts, metrics, proxied
 from mlrelease.registries.batches import Batch, Key, batches, can_be_searched, can_exist
 from mlrelease.registries.client_process import ClientProcess
 from mlrelease.registries.concurrently import concurrently
-from mlrelease.registries.http import Http
-from mlrelease.registries.http_errors import HttpError
-from mlrelease.registries.http_session import BearerAuth
 from mlrelease.registries.interface import FileFacts, VersionFacts
 from mlrelease.registries.mlflow_answers import LOGGED_MODEL, facts_of, is_prompt, original_of, unexpected
+from mlrelease.registries.mlflow_dialect import MlflowDialect
+from mlrelease.registries.runs import run_of
 
 _API = "/api/2.0/mlflow"
 _PAGE = 1000
@@ -45,6 +48,7 @@ class MlflowRest:
         self._http = Http(
             uri,
             name="MLflow",
+            dialect=MlflowDialect(),
             connect_s=DEADLINES_S["mlflow.connect"],
             read_s=DEADLINES_S["mlflow.read"],
             total_s=DEADLINES_S["mlflow.total"],
@@ -104,6 +108,14 @@ class MlflowRest:
         except (AttributeError, KeyError, TypeError, ValueError) as e:
             raise unexpected(self._http.server) from e
         return {}, ""
+
+    def run(self, run_id: str) -> RunFacts | None:
+        """The run of that id; None where MLflow says that there is none."""
+        found = self._found("runs/get", {"run_id": run_id})
+        try:
+            return run_of(found["run"]) if found is not None else None
+        except (AttributeError, KeyError, TypeError, ValueError) as e:
+            raise unexpected(self._http.server) from e
 
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
         """Every file of the version, sorted by path. Raises `Error` when there is none: READY says nothing of the files."""

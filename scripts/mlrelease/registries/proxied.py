@@ -6,9 +6,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mlrelease.errors import Error
+from mlrelease.http.calls import Http
 from mlrelease.registries import artifacts
 from mlrelease.registries.concurrently import concurrently
-from mlrelease.registries.http import Http
 from mlrelease.registries.interface import FileFacts
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from mlrelease.errors import Error, UnavailableError
+from mlrelease.http.errors import AnsweredBadlyError
 from mlrelease.registries.asking import ask
-from mlrelease.registries.interface import AnsweredBadlyError
 from support.core import model
 from support.fake_registry import FakeRegistry
 

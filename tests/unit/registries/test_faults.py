@@ -1,6 +1,6 @@
 """Every fault of a registry's server, for metadata and for artifact bytes: ends in time, says what and where, shows no secret.
 
-The server misbehaves for real; `test_http.py` has the policy in detail.
+The server misbehaves for real; `tests/unit/http/test_calls.py` has the policy in detail.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import time
 import pytest
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error, UnavailableError
-from mlrelease.registries import http as policy
+from mlrelease.http import calls as policy
+from mlrelease.http.errors import AnsweredBadlyError, HttpError
 from mlrelease.registries import mlflow_rest
 from mlrelease.registries.asking import ask
 from mlrelease.registries.connect import connect
-from mlrelease.registries.http_errors import HttpError
-from mlrelease.registries.interface import AnsweredBadlyError, VersionFacts
+from mlrelease.registries.interface import VersionFacts
 from support.core import model
 from support.faulty_server import (
     answer,

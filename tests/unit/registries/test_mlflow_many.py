@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mlrelease.errors import Error
-from mlrelease.registries.http_errors import HttpError
+from mlrelease.http.errors import HttpError
 from mlrelease.registries.mlflow_rest import MlflowRest
 from support.faulty_server import answer, error, faulty
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from mlrelease.errors import Error, UnavailableError
-from mlrelease.registries import http as policy
-from mlrelease.registries.http import Http
-from mlrelease.registries.http_errors import HttpError
-from mlrelease.registries.http_session import BearerAuth
+from mlrelease.http import calls as policy
+from mlrelease.http.calls import Http
+from mlrelease.http.errors import HttpError, MaybeDoneError
+from mlrelease.http.session import BearerAuth
+from mlrelease.registries.mlflow_dialect import MlflowDialect
 from requests.auth import HTTPBasicAuth
 from support.faulty_server import answer, closed_port, dripping, error, faulty, raw, reset, silent, truncated
 
@@ -30,7 +31,7 @@ def _short_waits(monkeypatch):
 
 
 def http(url, *, total_s=5.0, read_s=2.0, connect_s=1.0, **options):
-    return Http(url, name="MLflow", connect_s=connect_s, read_s=read_s, total_s=total_s, **options)
+    return Http(url, name="MLflow", dialect=MlflowDialect(), connect_s=connect_s, read_s=read_s, total_s=total_s, **options)
 
 
 def test_a_refused_connection_is_reported_with_what_to_check(monkeypatch):
@@ -357,3 +358,114 @@ def test_an_address_that_is_none_is_refused(url, text):
     """At once, before anything is asked."""
     with pytest.raises(Error, match=text):
         http(url)
+
+
+# -- any method, any JSON ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+def test_any_method_is_asked_with_its_body(method):
+    """And the whole answer comes back: status, headers in any case, value."""
+    with faulty(answer([1, 2], 201, X_Thing="a")) as server:
+        found = http(server.url).ask(method, "/x", params={"q": "1"}, body={"a": 1})
+        assert (found.status, found.value, found.headers["x-thing"]) == (201, [1, 2], "a")
+        (request,) = server.requests
+        assert (request.method, request.path, request.body) == (method, "/x?q=1", b'{"a": 1}')
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 205])
+def test_a_write_may_be_answered_by_nothing(status):
+    """Then there is no value, whatever type the answer claims."""
+    with faulty(raw(b"", status, content_type="text/plain")) as server:
+        assert http(server.url).ask("POST", "/x").value is None
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(raw(b"", 200), id="200 and nothing"),
+        pytest.param(raw(b"<p>", 200, content_type="text/html"), id="200 in HTML"),
+        pytest.param(raw(b"<p>", 201, content_type="text/html"), id="201 in HTML"),
+    ],
+)
+def test_a_success_without_json_is_none(fault):
+    """Somebody else answered."""
+    with faulty(fault) as server:
+        with pytest.raises(Error, match=r"instead of JSON"):
+            http(server.url).ask("POST", "/x", body={}, idempotent=False)
+        assert len(server.requests) == 1
+
+
+def test_a_head_has_no_body():
+    """Its headers are the answer, though they announce one."""
+    with faulty(raw(b"", content_type="application/vnd.oci.x+json", Docker_Content_Digest="sha256:a")) as server:
+        found = http(server.url).ask("HEAD", "/v2/x/manifests/sha256:a")
+        assert (found.value, found.headers["docker-content-digest"]) == (None, "sha256:a")
+
+
+def test_bytes_are_sent_as_they_are():
+    """With their own type."""
+    with faulty(answer({"ok": 1})) as server:
+        http(server.url).ask("POST", "/x", data=b"\x00\xff", content_type="application/zip")
+        assert server.requests[0].body == b"\x00\xff"
+        assert server.requests[0].headers["Content-Type"] == "application/zip"
+
+
+def test_headers_of_a_client_go_with_every_call():
+    """Beside its credentials."""
+    with faulty(answer({"ok": 1})) as server:
+        http(server.url, headers={"X-Version": "1"}, auth=BearerAuth(SECRET)).ask("PUT", "/x")
+        sent = server.requests[0].headers
+        assert (sent["X-Version"], sent["Authorization"]) == ("1", f"Bearer {SECRET}")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        pytest.param(reset, MaybeDoneError, id="reset"),
+        pytest.param(truncated(), MaybeDoneError, id="cut off"),
+        pytest.param(error(500, "INTERNAL_ERROR"), MaybeDoneError, id="500"),
+        pytest.param(raw(b'{"a', content_type="application/json"), MaybeDoneError, id="half a JSON text"),
+        pytest.param(error(400, "BAD"), HttpError, id="400 is a clear no"),
+    ],
+)
+def test_a_call_that_must_not_be_doubled_says_whether_it_may_have_been_done(fault, kind):
+    """Once asked, never again."""
+    with faulty(fault, answer({"ok": 1})) as server:
+        with pytest.raises(kind):
+            http(server.url).ask("POST", "/x", body={}, idempotent=False)
+        assert len(server.requests) == 1
+
+
+def test_a_call_that_never_arrived_is_not_in_doubt():
+    """A refused port saw nothing."""
+    with closed_port() as port, pytest.raises(UnavailableError, match="connection refused") as caught:
+        http(f"http://127.0.0.1:{port}", total_s=1).ask("POST", "/x", body={}, idempotent=False)
+    assert not isinstance(caught.value, MaybeDoneError)
+
+
+# -- patience ------------------------------------------------------------------------------------------------------
+
+
+def test_waiting_that_the_server_asks_for_counts_apart():
+    """The call as a whole may take longer than its deadline by that much."""
+    with faulty(error(429, "X", Retry_After="1"), error(429, "X", Retry_After="1"), answer({"ok": 1})) as server:
+        began = time.monotonic()
+        assert http(server.url, total_s=1.5, patience_s=5).get("/x") == {"ok": 1}
+        assert time.monotonic() - began >= 2
+
+
+def test_patience_is_used_up():
+    """Each wait takes from it; then the usual deadline decides."""
+    with faulty(error(429, "X", Retry_After="1")) as server:
+        with pytest.raises(UnavailableError, match="asks to wait 1 s"):
+            http(server.url, total_s=0.9, patience_s=2.5).get("/x")
+        assert len(server.requests) == 3
+
+
+def test_without_patience_a_wait_counts_like_any_other():
+    """As for MLflow."""
+    with faulty(error(429, "X", Retry_After="1")) as server:
+        with pytest.raises(UnavailableError, match="asks to wait 1 s"):
+            http(server.url, total_s=0.9).get("/x")
+        assert len(server.requests) == 1

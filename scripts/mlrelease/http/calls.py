@@ -1,6 +1,7 @@
 """The one retry policy for outside HTTP: bounded, full jitter, honours Retry-After, ends by a total deadline.
 
-Owns sessions, credentials on the wire and reading bodies; knows nothing of MLflow's paths. Headers are never logged.
+Owns sessions, credentials on the wire and reading bodies; knows no server's paths, and what a refusal means only from
+its `Dialect`. Headers are never logged.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -20,15 +20,15 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, stop_any, stop_before_delay
+from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from mlrelease import log
 from mlrelease.errors import Error, UnavailableError
-from mlrelease.registries import http_errors
-from mlrelease.registries.http_session import NoAuth, Session
-from mlrelease.registries.interface import AnsweredBadlyError
+from mlrelease.http import words
+from mlrelease.http.dialect import Answer, Dialect, Refusal
+from mlrelease.http.errors import AnsweredBadlyError, MaybeDoneError
+from mlrelease.http.session import NoAuth, Session
 
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})  # those that MLflow's own client retries (FACTS §9.7)
 CONNECTIONS = 16
 
 _ATTEMPTS = 5
@@ -36,6 +36,7 @@ _FIRST_WAIT_S = 0.2  # full jitter over 0.2, 0.4, 0.8, 1.6 s: a refused port is 
 _LARGEST_JSON = 64 << 20
 _LARGEST_ERROR = 64 << 10
 _CHUNK = 1 << 18
+_WITHOUT_BODY = frozenset({201, 202, 204, 205})  # GitHub answers a few of its writes with an empty 20x
 
 _T = TypeVar("_T")
 
@@ -57,6 +58,8 @@ class Http:
     `base_url` may hold userinfo: it becomes the credentials if no `auth` is given, and is never shown. Raises
     `UnavailableError` when there is no usable answer in time, `HttpError` for a refusal (4xx), `Error` for an answer
     that is no answer (HTML, bad certificate).
+
+    `total_s` bounds a call with all its tries; waiting that the server itself asks for counts apart, up to `patience_s`.
     """
 
     def __init__(
@@ -64,24 +67,30 @@ class Http:
         base_url: str,
         *,
         name: str,
+        dialect: Dialect,
         connect_s: float,
         read_s: float,
         total_s: float,
+        patience_s: float = 0.0,
         auth: AuthBase | None = None,
+        headers: Mapping[str, str] | None = None,
         verify: bool | str = True,
     ) -> None:
         try:
             parts = urlsplit(base_url)
             host, port = parts.hostname, parts.port
         except ValueError as e:
-            raise Error(f"{name}: the address is not a URL ({e})", hint=http_errors.ADDRESS_HINT) from e
+            raise Error(f"{name}: the address is not a URL ({e})", hint=dialect.address_hint) from e
         if parts.scheme not in ("http", "https") or not host:
-            raise Error(f"{name}: the address is not an http(s) URL: {http_errors.shown(base_url)}")
-        self.where = self._base = http_errors.shown(base_url)
+            raise Error(f"{name}: the address is not an http(s) URL: {words.shown(base_url)}")
+        self.where = self._base = words.shown(base_url)
         self.authority = (host, port or (443 if parts.scheme == "https" else 80))
         self.is_loopback = host == "localhost" or host.startswith("127.") or host == "::1"
         self.server = f"{name} at {self.where}"
-        self._connect_s, self._read_s, self._total_s = connect_s, read_s, total_s
+        self._dialect = dialect
+        self._connect_s, self._read_s, self._total_s, self._patience_s = connect_s, read_s, total_s, patience_s
+        # identity: sizes are those on the wire, and a small answer cannot unfold into a large one
+        self._headers = {"Accept-Encoding": "identity"} | dict(headers or {})
         if auth is None and parts.username is not None:
             auth = HTTPBasicAuth(unquote(parts.username), unquote(parts.password or ""))
         self._auth = auth or NoAuth()
@@ -97,11 +106,44 @@ class Http:
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The JSON object at `path`."""
-        return self._json("GET", path, params=params)
+        return self._object(self.ask("GET", path, params=params))
 
     def post(self, path: str, body: Mapping[str, Any], *, idempotent: bool) -> dict[str, Any]:
         """The JSON object that answers. Unless `idempotent`, only what never reached the server is tried again."""
-        return self._json("POST", path, body=body, idempotent=idempotent)
+        return self._object(self.ask("POST", path, body=body, idempotent=idempotent))
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        data: bytes | None = None,
+        content_type: str = "",
+        idempotent: bool = True,
+    ) -> Answer:
+        """The whole answer to any method: any JSON, or none for 204 and HEAD. `data` is sent as it is, of that `content_type`.
+
+        Unless `idempotent`, raises `MaybeDoneError` when the server may have acted and nobody knows.
+        """
+
+        def attempt(deadline: float) -> Answer:
+            with self._open(method, path, deadline, params=params, body=body, data=data, content_type=content_type) as response:
+                found = response.headers.get("Content-Type", "")
+                may_be_empty = response.status_code in _WITHOUT_BODY or method == "HEAD"
+                content = self._body(response, deadline, _LARGEST_JSON) if may_be_empty or "json" in found else b""
+                if may_be_empty and not content:
+                    return Answer(response.status_code, response.headers, None)
+                if "json" not in found:
+                    raise words.not_json(self.server, found, self._dialect)
+            try:
+                value = json.loads(content)
+            except ValueError as e:
+                raise _Again("the answer was not whole JSON") from e
+            return Answer(response.status_code, response.headers, value)
+
+        return self._trying(attempt, path, total_s=self._total_s, idempotent=idempotent)
 
     def save(self, path: str, into: Path, *, size: int, until: float) -> None:
         """Streams the bytes at `path` into the file `into`, from the start again when the connection breaks.
@@ -129,50 +171,30 @@ class Http:
                 hint="the file changed while it was read, or a proxy answered in the server's place",
             )
 
-    def _json(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
-        idempotent: bool = True,
-    ) -> dict[str, Any]:
-        def attempt(deadline: float) -> dict[str, Any]:
-            with self._open(method, path, deadline, params=params, body=body) as response:
-                content_type = response.headers.get("Content-Type", "")
-                if "json" not in content_type:
-                    raise http_errors.not_json(self.server, content_type)
-                data = self._body(response, deadline, _LARGEST_JSON)
-            try:
-                value = json.loads(data)
-            except ValueError as e:
-                raise _Again("the answer was not whole JSON") from e
-            if not isinstance(value, dict):
-                raise Error(f"{self.server} answered with JSON that is not an object", hint=http_errors.ADDRESS_HINT)
-            return value
-
-        return self._trying(attempt, path, total_s=self._total_s, idempotent=idempotent)
+    def _object(self, answer: Answer) -> dict[str, Any]:
+        if not isinstance(answer.value, dict):
+            raise Error(f"{self.server} answered with JSON that is not an object", hint=self._dialect.address_hint)
+        return answer.value
 
     def _trying(self, attempt: Callable[[float], _T], path: str, *, total_s: float, idempotent: bool) -> _T:
         """What `attempt(deadline)` returns, after as many tries as the policy allows."""
-        deadline = time.monotonic() + total_s
+        budget = _Budget(time.monotonic() + total_s, self._patience_s)
 
         def once() -> _T:
-            if time.monotonic() >= deadline:
-                raise _Again(f"no answer within {total_s:g} s")
+            if time.monotonic() >= budget.deadline:
+                raise _Again(f"no answer within {total_s:g} s", sent=False)
             try:
-                return attempt(deadline)
+                return attempt(budget.deadline)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as e:
-                if http_errors.is_final(e):
-                    raise http_errors.refused_for_good(self.server, e) from e
-                reason = http_errors.reason_of(e, connect_s=self._connect_s, read_s=self._read_s)
-                raise _Again(reason, sent=not http_errors.was_refused(e)) from e
+                if words.is_final(e):
+                    raise words.refused_for_good(self.server, e, self._dialect) from e
+                reason = words.reason_of(e, connect_s=self._connect_s, read_s=self._read_s)
+                raise _Again(reason, sent=not words.was_refused(e)) from e
 
         retrying = Retrying(
             retry=retry_if_exception(lambda e: isinstance(e, _Again) and (idempotent or not e.sent)),
             wait=_wait,
-            stop=stop_any(stop_after_attempt(_ATTEMPTS), stop_before_delay(total_s)),
+            stop=budget.is_spent,
             before_sleep=lambda state: self._log.info(
                 "retry", server=self.where, path=path, attempt=state.attempt_number, reason=str(_outcome(state))
             ),
@@ -181,16 +203,23 @@ class Http:
         try:
             return retrying(once)
         except _Again as e:
-            if e.retry_after_s is not None:
-                raise UnavailableError(
-                    f"{self.server} answered {e.reason} and asks to wait {e.retry_after_s:.0f} s",
-                    hint="try again later: the server limits how often it may be asked",
-                ) from e
-            if e.status:
-                raise AnsweredBadlyError(
-                    f"{self.server} answered {e.reason}", hint="the server's own log says why; what runs keeps running"
-                ) from e
-            raise http_errors.unreachable(self.server, e.reason) from e
+            raise self._given_up(e, idempotent=idempotent) from e
+
+    def _given_up(self, e: _Again, *, idempotent: bool) -> UnavailableError:
+        if not idempotent and e.sent:
+            return MaybeDoneError(
+                f"{self.server} may have done it, but its answer was lost: {e.reason}", hint=self._dialect.address_hint
+            )
+        if e.retry_after_s is not None:
+            return UnavailableError(
+                f"{self.server} answered {e.reason} and asks to wait {e.retry_after_s:.0f} s",
+                hint="try again later: the server limits how often it may be asked",
+            )
+        if e.status:
+            return AnsweredBadlyError(
+                f"{self.server} answered {e.reason}", hint="the server's own log says why; what runs keeps running"
+            )
+        return words.unreachable(self.server, e.reason, self._dialect)
 
     @contextmanager
     def _open(
@@ -201,6 +230,8 @@ class Http:
         *,
         params: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        data: bytes | None = None,
+        content_type: str = "",
     ) -> Iterator[requests.Response]:
         """A 2xx answer whose body is not read yet. Raises what the status means otherwise."""
         left = max(0.05, deadline - time.monotonic())
@@ -209,11 +240,11 @@ class Http:
             self._base + path,
             params=params,
             json=body,
+            data=data,
             auth=self._auth,
             verify=self._verify,
             timeout=(min(self._connect_s, left), min(self._read_s, left)),
-            # identity: sizes are those on the wire, and a small answer cannot unfold into a large one
-            headers={"Accept-Encoding": "identity"},
+            headers=self._headers | ({"Content-Type": content_type} if content_type else {}),
             allow_redirects=method == "GET",  # a redirected POST would become a GET without its body
             stream=True,
         )
@@ -224,24 +255,18 @@ class Http:
 
     def _raise_for(self, response: requests.Response, deadline: float) -> None:
         if response.is_redirect:
-            place = http_errors.shown(response.headers.get("Location", ""))
-            raise Error(f"{self.server} redirects to {place}", hint="name that address in tracking_uri")
+            place = words.shown(response.headers.get("Location", ""))
+            raise Error(f"{self.server} redirects to {place}", hint=f"name that address in {self._dialect.setting}")
         body = self._body(response, deadline, _LARGEST_ERROR)
-        content_type = response.headers.get("Content-Type", "")
-        if response.status_code not in RETRIED:
-            raise http_errors.refusal(self.server, response.status_code, content_type, body)
-        raise _Again(
-            http_errors.failure_text(response.status_code, content_type, body),
-            status=response.status_code,
-            retry_after_s=_retry_after_s(response.headers.get("Retry-After", "")),
-        )
+        retry = self._dialect.judge(self.server, Refusal(response.status_code, response.headers, body))
+        raise _Again(retry.words, sent=retry.acted, status=response.status_code, retry_after_s=retry.after_s)
 
     def _body(self, response: requests.Response, deadline: float, largest: int) -> bytes:
         data = bytearray()
         for chunk in self._chunks(response, deadline):
             data += chunk
             if len(data) > largest:
-                raise Error(f"{self.server} answered with more than {largest >> 10} KiB", hint=http_errors.ADDRESS_HINT)
+                raise Error(f"{self.server} answered with more than {largest >> 10} KiB", hint=self._dialect.address_hint)
         return bytes(data)
 
     def _chunks(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
@@ -267,18 +292,23 @@ def _wait(state: RetryCallState) -> float:
     return jitter if asked is None else asked + min(jitter, _FIRST_WAIT_S)
 
 
-def _retry_after_s(header: str) -> float | None:
-    """Seconds from now that a `Retry-After` header names (RFC 9110 §10.2.3: seconds or a date); None if it names none."""
-    text = header.strip()
-    if text.isdecimal():
-        return min(float(text[:9]), 1e8)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:  # `-0000`: the date is UTC, its zone unknown
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+@dataclass(slots=True)
+class _Budget:
+    """What is left of one call: its deadline, which the waiting that the server asks for moves, as far as patience goes."""
+
+    deadline: float
+    patience_s: float
+
+    def is_spent(self, state: RetryCallState) -> bool:
+        """Whether there is no further try: the attempts are used up, or the next one would begin too late."""
+        if state.attempt_number >= _ATTEMPTS:
+            return True
+        error = _outcome(state)
+        asked = isinstance(error, _Again) and error.retry_after_s is not None
+        if asked and state.upcoming_sleep <= self.patience_s:
+            self.patience_s -= state.upcoming_sleep
+            self.deadline += state.upcoming_sleep
+        return time.monotonic() + state.upcoming_sleep >= self.deadline
 
 
 @contextmanager
@@ -287,13 +317,13 @@ def _file(path: Path) -> Iterator[Callable[[bytes], object]]:
     try:
         file = path.open("wb")
     except OSError as e:
-        raise http_errors.unwritable(path, e) from e
+        raise words.unwritable(path, e) from e
 
     def write(data: bytes) -> None:
         try:
             file.write(data)
         except OSError as e:
-            raise http_errors.unwritable(path, e) from e
+            raise words.unwritable(path, e) from e
 
     try:
         yield write
@@ -301,4 +331,4 @@ def _file(path: Path) -> Iterator[Callable[[bytes], object]]:
         try:
             file.close()
         except OSError as e:
-            raise http_errors.unwritable(path, e) from e
+            raise words.unwritable(path, e) from e
