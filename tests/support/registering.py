@@ -1,4 +1,4 @@
-"""A program: registers two versions of a model, with metrics and one file more, as a user of that MLflow would.
+"""A program: registers two versions of a model, with metrics, data and one file more, as a user of that MLflow would.
 
 Run by any Python that has `mlflow` 2 or 3, the address and the credentials in its environment. The metrics tell the
 versions apart (`rmse` 1.5 and 2.5), and one of them is not a number.
@@ -12,6 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import mlflow
+import mlflow.data
+import numpy as np
 from sklearn.dummy import DummyClassifier
 
 
@@ -27,6 +29,8 @@ def main(name: str, artifact_root: str) -> None:
             (Path(folder) / "sub" / "data").write_text(str(version))
             named = {"name": "model"} if mlflow_3 else {"artifact_path": "model"}
             info = mlflow.sklearn.log_model(model, registered_model_name=name, pip_requirements=["scikit-learn"], **named)
+            mlflow.log_param("constant", version)
+            mlflow.log_input(mlflow.data.from_numpy(np.array([[0], [1]]), name="two rows"), context="training")
             mlflow.log_metrics({"rmse": version + 0.5, "broken": math.nan, "zero": 0.0})
             if mlflow_3:
                 mlflow.MlflowClient().log_model_artifacts(info.model_id, folder)

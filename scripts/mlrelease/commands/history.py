@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mlrelease.commands.times import span_of
 from mlrelease.commands.workspace import Workspace, environment_of
+from mlrelease.ledger.ledger import LedgerView
 from mlrelease.model.event import (
     Approved,
     DeployFinished,
@@ -25,23 +27,18 @@ from mlrelease.render.report import Report
 HEADERS = ("when", "service", "what", "from", "to", "seconds", "who", "revision", "reason")
 
 
-def history(workspace: Workspace, environment: str, *, service: str, limit: int) -> Report:
-    """The newest `limit` lines, newest first; a start that never finished is shown as such."""
+def history(workspace: Workspace, environment: str, *, service: str, limit: int, since: str = "", until: str = "") -> Report:
+    """The newest `limit` lines, newest first, of the time asked for; a start that never finished is shown as such."""
+    began, ended = span_of(workspace, since, until)
     view = workspace.ledger().read(environment)
     if not view.events:
         # One that was removed keeps its history; one that never was is a slip of the pen.
         environment_of(workspace.worktree_spec(), environment)
     rows: list[tuple[str, ...]] = []
     finished = {event.started for event in view.events if isinstance(event, DeployFinished)}
-    for event in reversed(view.events):
+    for event in (event for event in reversed(view.events) if began <= event.at < ended):
         rows += [row for row in _rows(event, finished) if not service or row[1] == service]
-    notes = []
-    if not view.online:
-        notes.append("the git host did not answer: this is the last fetched ledger")
-    if view.spooled:
-        notes.append(f"{view.spooled} events wait on this host for the git host")
-    if view.broken:
-        notes.append(f"THE CHAIN IS BROKEN: {view.broken}")
+    notes = ledger_notes(view)
     shown = rows[:limit]
     if len(rows) > limit:
         notes.append(f"{len(rows) - limit} older lines: --limit {len(rows)}")
@@ -56,6 +53,18 @@ def history(workspace: Workspace, environment: str, *, service: str, limit: int)
         next=f"mlrelease status {environment}",
         exit_code=1 if view.broken else 0,
     )
+
+
+def ledger_notes(view: LedgerView) -> list[str]:
+    """What is to be said of a ledger that was read: not asked just now, not all there, or not whole."""
+    notes = []
+    if not view.online:
+        notes.append("the git host did not answer: this is the last fetched ledger")
+    if view.spooled:
+        notes.append(f"{view.spooled} events wait on this host for the git host")
+    if view.broken:
+        notes.append(f"THE CHAIN IS BROKEN: {view.broken}")
+    return notes
 
 
 def _rows(event: Event | UnknownEvent, finished: set[str]) -> list[tuple[str, ...]]:
@@ -83,7 +92,9 @@ def _rows(event: Event | UnknownEvent, finished: set[str]) -> list[tuple[str, ..
             return [
                 (when, name, "unfinished", "", "", "", _name(event.actor), event.revision[:9], why) for name in event.services
             ]
-        case Held() | Unheld():
+        case Held():
+            return [(when, event.service, event.KIND, "", "", "", _name(event.actor), event.pinned_to[:9], event.reason)]
+        case Unheld():
             return [(when, event.service, event.KIND, "", "", "", _name(event.actor), "", event.reason)]
         case Rejected() | Unrejected():
             names = ", ".join(key for key, _ in event.components)
