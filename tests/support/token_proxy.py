@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 
 @contextmanager
-def token_proxy(upstream: str, token: str) -> Iterator[str]:
-    """The address of a proxy on this machine before the server at `upstream`."""
+def token_proxy(upstream: str, token: str | Collection[str]) -> Iterator[str]:
+    """The address of a proxy on this machine before the server at `upstream`; a set of tokens may change meanwhile."""
     host = urlsplit(upstream).netloc
+    tokens = [token] if isinstance(token, str) else token
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if self.headers.get("Authorization") != f"Bearer {token}":
+            if self.headers.get("Authorization") not in {f"Bearer {one}" for one in tokens}:
                 self.answer(401, "text/html", b"<html>log in</html>")
                 return
             connection = http.client.HTTPConnection(host, timeout=30)
