@@ -11,11 +11,14 @@ from mlrelease.parsing.arguments import Envs, LockTimeout, finite
 
 
 @app.command()
-def doctor(environments: Envs = None) -> None:
-    """Check what a release depends on here (local: not GitHub)."""
+def doctor(
+    environments: Envs = None,
+    images: Annotated[bool, typer.Option("--images", help="Ask image registries also where no image runs.")] = False,
+) -> None:
+    """Check what a release depends on, here and on GitHub."""
     from mlrelease.commands.doctor.verb import doctor as run  # noqa: PLC0415
 
-    with_workspace(lambda workspace: run(workspace, tuple(environments or ())))
+    with_workspace(lambda workspace: run(workspace, tuple(environments or ()), images=images))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -11,10 +12,24 @@ import threading
 import time
 from dataclasses import replace
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 from mlrelease.commands.doctor import clone, host, record, servers, software
-from mlrelease.commands.doctor.checks import WHY, Check, Line, Patient, State, ask_all, bad, ok, skipped, warn
+from mlrelease.commands.doctor.checks import (
+    WHY,
+    WHY_GITHUB,
+    Check,
+    Line,
+    Patient,
+    State,
+    ask_all,
+    bad,
+    ok,
+    skipped,
+    unknown,
+    warn,
+)
 from mlrelease.commands.doctor.verb import GROUPS, doctor, report
 from mlrelease.delivery.agent import ownership
 from mlrelease.errors import Error, UnavailableError, UsageError
@@ -80,6 +95,7 @@ def lines():
         Line("git-remote", "", warn("the repository has no remote", "git remote add origin URL")),
         Line("ledger", "production", skipped("nothing was recorded yet")),
         Line("mlflow", "production", bad("MLflow at http://mlflow:5000 did not answer: refused", "is it running?")),
+        Line("image", "production", unknown("the image registry did not answer", "see its status")),
     ]
 
 
@@ -91,16 +107,17 @@ def test_the_report_in_full(capsys, update_golden):
 def test_the_json_has_these_keys(capsys):
     """Stable; why it matters stands beside what is well too."""
     found = as_json(report(lines()), capsys)
-    assert found["counts"] == {"ok": 1, "warn": 1, "bad": 1, "skipped": 1}
+    assert found["counts"] == {"ok": 1, "warn": 1, "bad": 1, "unknown": 1, "skipped": 1}
     assert (found["scope"], found["exit_code"], found["next"]) == ("local", 1, "is it running?")
-    assert [sorted(check) for check in found["checks"]] == [["check", "environment", "fix", "state", "what", "why"]] * 4
+    assert found["github"] == {"asked": False, "reason": "the remote is not on GitHub", "repository": ""}
+    assert [sorted(check) for check in found["checks"]] == [["check", "docs", "environment", "fix", "state", "what", "why"]] * 5
     assert found["checks"][0]["why"] == "every verb goes through it"
 
 
 @pytest.mark.parametrize(
     ("found", "code"),
-    [((), 0), ((ok(""),), 0), ((warn("", ""), skipped("")), 0), ((ok(""), bad("", "")), 1)],
-    ids=["nothing", "all well", "warnings", "one bad"],
+    [((), 0), ((ok(""),), 0), ((warn("", ""), skipped("")), 0), ((unknown("", ""),), 0), ((ok(""), bad("", "")), 1)],
+    ids=["nothing", "all well", "warnings", "not known", "one bad"],
 )
 def test_only_what_is_bad_fails(found, code):
     """A warning is no reason for a red pipeline."""
@@ -184,6 +201,16 @@ def test_a_check_that_hangs_does_not_hold_up_the_others():
     assert done.found == ok("room")
 
 
+def test_a_question_says_what_its_silence_means():
+    """Of what could not be looked at, nobody knows whether it is bad."""
+    release = threading.Event()
+    try:
+        (line,) = ask_all([Check("image", lambda: ok(str(release.wait(60))), late=State.UNKNOWN)], deadline_s=0.2)
+    finally:
+        release.set()
+    assert (line.found.state, line.found.what) == (State.UNKNOWN, "no answer within 0.2 s")
+
+
 def test_checks_run_beside_each_other():
     """Each of twelve waits for all of them: one after the other they would never end."""
     together = threading.Barrier(12, timeout=30)
@@ -200,6 +227,23 @@ def test_every_check_has_a_reason(here):
     """And every reason a check."""
     asked = {check.id for group in GROUPS for check in group.checks(patient(here))}
     assert asked == set(WHY)
+
+
+def test_no_two_checks_have_one_name():
+    """Reasons, documentation and JSON go by it."""
+    assert not set(WHY) & set(WHY_GITHUB)
+
+
+def test_every_check_is_explained(here):
+    """`docs/doctor.md` has a heading for each, in the order of the output's groups, and none besides."""
+    page = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text()
+    assert re.findall(r"^## (.+)$", page, flags=re.MULTILINE) == [*WHY, *WHY_GITHUB]
+    for id_, why in (WHY | WHY_GITHUB).items():
+        section = page.split(f"## {id_}\n")[1].split("\n## ")[0]
+        said = re.sub(r"\s+", " ", section)
+        assert why[1:] in said, id_
+        assert "- `ok`: " in section, id_
+        assert "- to mend it: " in section, id_
 
 
 # -- the clone ---------------------------------------------------------------------------------------------------------

@@ -7,20 +7,25 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from mlrelease.commands.workspace import Workspace
 from mlrelease.errors import Error
 from mlrelease.model.spec import EnvironmentSpec
 
+if TYPE_CHECKING:
+    from mlrelease.commands.doctor.github.asking import Asked
+
 _THREADS = 16
 
 
 class State(StrEnum):
-    """`bad` fails the verb; `skipped` says why it could not apply."""
+    """`bad` fails the verb; `unknown` could not be looked at, which is not `ok`; `skipped` does not apply, or was not asked."""
 
     OK = "ok"
     WARN = "warn"
     BAD = "bad"
+    UNKNOWN = "unknown"
     SKIPPED = "skipped"
 
 
@@ -35,11 +40,15 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A question not yet asked. `environment` is empty for what concerns the machine or the clone."""
+    """A question not yet asked. `environment` is empty for what concerns the machine or the clone.
+
+    `late` is the state of a question whose answer does not come in time.
+    """
 
     id: str
     ask: Callable[[], Found]
     environment: str = ""
+    late: State = State.BAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +62,20 @@ class Line:
     @property
     def why(self) -> str:
         """Why it matters."""
-        return WHY[self.id]
+        return WHY.get(self.id) or WHY_GITHUB[self.id]
 
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """What is looked at: the repository, and the environments of its work tree. `variables` are those of this process."""
+    """What is looked at: the repository, and the environments of its work tree. `variables` are those of this process.
+
+    `github` is None where there is none, `images` whether registries are asked for images that no target here pulls.
+    """
 
     workspace: Workspace
     environments: tuple[EnvironmentSpec, ...]
+    github: Asked | None = None
+    images: bool = False
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -88,6 +102,8 @@ WHY: Mapping[str, str] = MappingProxyType(
         "mlflow-version": "other versions were not tried",
         "credentials": "MLflow refuses who does not say who it is",
         "clock": "locks, holds and soak times are compared between machines",
+        # the image registry
+        "image": "an image that is gone cannot be started again",
         # the host
         "packages": "models load only with what they were written for",
         "envoy": "all traffic goes through it",
@@ -102,7 +118,39 @@ WHY: Mapping[str, str] = MappingProxyType(
         "agent": "it applies what is merged on this host",
     }
 )
-"""Why each check is there, by id: shown beside what is not well, and always in the JSON."""
+"""Why each check of this machine is there, by id: shown beside what is not well, and always in the JSON."""
+
+WHY_GITHUB: Mapping[str, str] = MappingProxyType(
+    {
+        # access
+        "github": "pull requests, approvals and checks go through its API",
+        "github-token": "without the right permissions a workflow stops halfway",
+        "github-clock": "approvals and runs are dated by GitHub, events by this clock",
+        # the repository
+        "default-branch": "schedules and dispatches run on the default branch only",
+        "merge-settings": "one change is one commit: only then one revert undoes it",
+        # the approval gate
+        "approval-gate": "without it whoever merges deploys",
+        "gate-self-review": "two people see what goes live",
+        "gate-branches": "any other branch would get the environment's secrets",
+        # rules
+        "branch-reviews": "a pin that nobody reviewed is deployed",
+        "branch-checks": "a pin that nobody validated is deployed",
+        "branch-history": "a rewritten history takes rollbacks and approvals with it",
+        "branch-bypass": "whom a rule does not bind can push what it forbids",
+        "ledger-rules": "the proof of what ran must not be rewritten",
+        "tag-rules": "a release tag that moves names another release",
+        "codeowners": "a file that nobody owns is reviewed by anybody",
+        # Actions
+        "repository-secrets": "every workflow of every branch can read them",
+        "actions-policy": "an action named by a tag is whatever its owner makes of it",
+        "actions-token": "what a workflow may do by default, a stolen step may do too",
+        "workflow-files": "workflows of another version call what is not there",
+        "workflows": "a disabled workflow neither validates nor repairs",
+        "reconcile-runs": "drift is found and repaired by it",
+    }
+)
+"""The same for what is asked of GitHub."""
 
 
 def ok(what: str) -> Found:
@@ -120,9 +168,14 @@ def bad(what: str, fix: str) -> Found:
     return Found(State.BAD, what, fix)
 
 
-def skipped(what: str) -> Found:
-    """Does not apply, or cannot be looked at from here."""
-    return Found(State.SKIPPED, what)
+def unknown(what: str, fix: str) -> Found:
+    """Nobody knows: it could not be looked at."""
+    return Found(State.UNKNOWN, what, fix)
+
+
+def skipped(what: str, fix: str = "") -> Found:
+    """Does not apply, or is not asked."""
+    return Found(State.SKIPPED, what, fix)
 
 
 def ask_all(checks: Iterable[Check], *, deadline_s: float) -> Iterator[Line]:
@@ -132,15 +185,18 @@ def ask_all(checks: Iterable[Check], *, deadline_s: float) -> Iterator[Line]:
     try:
         futures = [pool.submit(_asked, check) for check in todo]
         wait(futures, timeout=deadline_s)
-        yield from (Line(check.id, check.environment, _answer(f, deadline_s)) for check, f in zip(todo, futures, strict=True))
+        yield from (
+            Line(check.id, check.environment, _answer(f, check.late, deadline_s))
+            for check, f in zip(todo, futures, strict=True)
+        )
     finally:
         # each question has its own deadlines; one that hangs must not keep the others' answers back
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _answer(future: Future[Found], deadline_s: float) -> Found:
+def _answer(future: Future[Found], late: State, deadline_s: float) -> Found:
     if not future.done():
-        return bad(f"no answer within {deadline_s:g} s", "try again; -v shows where it waits")
+        return Found(late, f"no answer within {deadline_s:g} s", "try again; -v shows where it waits")
     return future.result()
 
 

@@ -46,13 +46,14 @@ def heartbeat(patient: Patient, environment: str) -> Found:
         return bad("the heartbeat cannot be read", f"on its host: mlrelease agent {environment}")
     age = patient.workspace.now() - at
     if age > SILENT_S:
-        return bad(f"reconcile has not run since {said['at']} ({_words(age)})", f"on its host: mlrelease agent {environment}")
+        return bad(f"reconcile has not run since {said['at']} ({in_words(age)})", f"on its host: mlrelease agent {environment}")
     if age < -HEARTBEAT_S:
-        return warn(f"the agent's last report lies {_words(-age)} ahead of this clock", "set both clocks by one source: NTP")
-    return ok(f"reconciled {_words(max(age, 0.0))} ago")
+        return warn(f"the agent's last report lies {in_words(-age)} ahead of this clock", "set both clocks by one source: NTP")
+    return ok(f"reconciled {in_words(max(age, 0.0))} ago")
 
 
-def _words(seconds: float) -> str:
+def in_words(seconds: float) -> str:
+    """The time in its largest unit that leaves at least two of it: `90 s`, `4 min`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds // size:.0f} {unit}"

@@ -103,10 +103,15 @@ def clock(patient: Patient, environment: EnvironmentSpec) -> Found:
         there = parsedate_to_datetime(date).timestamp()
     except (TypeError, ValueError):
         return skipped("the server does not say the time")
+    return compared(before, there, after, "MLflow")
+
+
+def compared(before: float, there: float, after: float, whom: str) -> Found:
+    """The clock here, read before and after, against the other's whole seconds."""
     apart = 0.0 if before - 1 <= there <= after + 1 else there - (before + after) / 2
     if abs(apart) <= SKEW_S:
-        return ok(f"{apart:+.0f} s apart from MLflow")
-    said = f"{abs(apart):.0f} s {'behind' if apart > 0 else 'ahead of'} MLflow"
+        return ok(f"{apart:+.0f} s apart from {whom}")
+    said = f"{abs(apart):.0f} s {'behind' if apart > 0 else 'ahead of'} {whom}"
     fix = "set both clocks by one source: NTP"
     return bad(said, fix) if abs(apart) > LARGE_SKEW_S else warn(said, fix)
 

@@ -1,0 +1,1 @@
+"""`doctor` on GitHub: rules, rights and gates of the repository. One file per subject."""
