@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shutil
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -82,21 +80,8 @@ class Pair(World):
         return self
 
     def copy(self, root: Path) -> Pair:
-        """The same world in another folder, from here on on its own: making one takes seconds, copying it does not."""
-        shutil.copytree(self.root, root, symlinks=True)
-        git(root / "host", "remote", "set-url", "origin", "../origin.git")
-        registry = replace(
-            self.registry, contents=dict(self.registry.contents), facts=dict(self.registry.facts), lock=threading.Lock()
-        )
-        return replace(
-            self,
-            root=root,
-            registry=registry,
-            target=copy.deepcopy(self.target),
-            staged=copy.deepcopy(self.staged),
-            pins=dict(self.pins),
-            counter=copy.copy(self.counter),
-        )
+        """The same world in another folder, from here on on its own."""
+        return replace(super().copy(root), staged=copy.deepcopy(self.staged))
 
     def file(self, environment: str, kind: str, name: str) -> Path:
         return self.laptop / "environments" / environment / kind / f"{name}.yaml"

@@ -1,23 +1,34 @@
-"""`bump ENV MODEL… --to VERSION`: digests resolved, golden predictions computed in isolation, pins moved, one commit each."""
+"""`bump ENV MODEL… --to VERSION`: digests resolved, golden predictions computed in isolation, pins moved, one commit each.
+
+With `--pr` each pin is proposed on a branch of its own, on top of the tracked branch, in a pull request of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mlrelease.commands.explanations import explain
+from mlrelease.commands.github import github_of
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, edited_pin, model_of
+from mlrelease.commands.proposals import Edit, Proposed, Subject, Wanted, propose, tip_to_propose_on, withdraw
 from mlrelease.commands.versions import find_version, keep_golden, keep_goldens, refused, to_load
 from mlrelease.commands.workspace import Workspace, cache_folder, environment_of
 from mlrelease.delivery.admission import NotAdmittedError
-from mlrelease.delivery.source import ENVIRONMENTS
+from mlrelease.delivery.source import ENVIRONMENTS, Desired
 from mlrelease.errors import Error, UnavailableError, UsageError
 from mlrelease.history.fold import History, fold
 from mlrelease.ledger.ledger import Ledger
-from mlrelease.model.bundle import Digest, ModelPin
-from mlrelease.model.spec import EnvironmentSpec, ModelSpec, ServiceSpec
+from mlrelease.model.bundle import Digest, ModelPin, model_key
+from mlrelease.model.spec import EnvironmentSpec, ModelSpec, ServiceSpec, Spec
+from mlrelease.render.pull_request import pull_request_text
 from mlrelease.render.report import Report
+
+if TYPE_CHECKING:
+    from mlrelease.forge.github.client import GitHub
 
 TOGETHER = 8
 """Versions whose artifacts are read at a time: the server is asked no harder by a fleet than by a few people."""
@@ -25,12 +36,17 @@ TOGETHER = 8
 
 @dataclass(frozen=True, slots=True)
 class BumpOptions:
-    """`to` is a version (empty: the newest that is registered); `services` stand for all of their models."""
+    """`to` is a version (empty: the newest that is registered); `services` stand for all of their models.
+
+    `pr`: proposed in pull requests; `reopen`: also what a person closed.
+    """
 
     to: str = ""
     commit: bool = True
     push: bool = False
     services: tuple[str, ...] = ()
+    pr: bool = False
+    reopen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,7 @@ class _Move:
     path: Path = field(default_factory=Path)
     next: str = ""
     code: int = 0
+    pull: Proposed | None = None
 
     @property
     def wanted(self) -> bool:
@@ -65,7 +82,11 @@ def bump(workspace: Workspace, environment: str, models: Sequence[str], options:
     Of one model, raises `Error` when the version does not exist, cannot be read, or does not load and predict in
     isolation; of several, that is a line, the others move, and the worst exit code wins.
     """
-    env = environment_of(workspace.worktree_spec(), environment)
+    if options.pr and (options.push or not options.commit):
+        raise UsageError("--pr commits and pushes by itself: it does not go with --push or --no-commit")
+    github = github_of(workspace) if options.pr else None
+    tip = tip_to_propose_on(workspace) if github else None
+    env = environment_of(tip.spec if tip else workspace.worktree_spec(), environment)
     chosen = _chosen(env, models, options.services)
     alone = len(chosen) == 1
     moves = _read(workspace, env, chosen, options.to, alone=alone)
@@ -74,7 +95,10 @@ def bump(workspace: Workspace, environment: str, models: Sequence[str], options:
         history = fold(environment, ledger.read(environment).events)
         moves = [_unless_refused(move, env, history) for move in moves]
         moves = _with_goldens(workspace, ledger, moves)
-        moves = _write(workspace, env, moves, options)
+        if not tip:
+            moves = _write(workspace, env, moves, options)
+    if github and tip:
+        moves = [_proposed(workspace, github, tip, move, environment, options, alone=alone) for move in moves]
     return _one(env, moves[0]) if alone else _several(env, moves)
 
 
@@ -171,7 +195,7 @@ def _write(workspace: Workspace, env: EnvironmentSpec, moves: Sequence[_Move], o
                 (git.root() / name).write_bytes(data)
             written.append(replace(move, what="edited, not committed", next=f"git commit {move.model.path}"))
         else:
-            sha = git.commit_paths(edits[move.model.path], _message(env, move))
+            sha = git.commit_paths(edits[move.model.path], _message(env.name, move))
             after = f"git push {branch.remote} {branch.branch}" if branch.remote else f"mlrelease deploy {env.name}"
             written.append(replace(move, what=f"committed as {sha[:9]}", next=after))
     if not options.push or written == list(moves) or not options.commit:
@@ -183,9 +207,37 @@ def _write(workspace: Workspace, env: EnvironmentSpec, moves: Sequence[_Move], o
     ]
 
 
-def _message(env: EnvironmentSpec, move: _Move) -> str:
+def _proposed(
+    workspace: Workspace, github: GitHub, tip: Desired, move: _Move, environment: str, options: BumpOptions, *, alone: bool
+) -> _Move:
+    """The move in its pull request; of one that is refused, or pinned already, an open pull request is closed."""
+    subject = Subject("bump", environment, move.service.name, move.model.name)
+    try:
+        if not move.wanted:
+            pins = {model_key(move.after.name): (move.after.version, str(move.after.digest))}
+            gone = withdraw(workspace, github, subject, move.what, pins=pins) if move.after.digest and move.code != 1 else ""
+            return replace(move, what=f"{move.what} ({gone})") if gone else move
+        files = workspace.git.tree(tip.revision, ENVIRONMENTS)
+        edit = edited_pin(files, move.model, move.after)
+        check_edit(files, edit, environment, move.service.name)
+
+        def explained(spec: Spec) -> tuple[str, str]:
+            about = explain(workspace, subject, tip.spec, spec)
+            return about.title, pull_request_text(about)
+
+        edits = (Edit(edit, _message(environment, move)),)
+        done = propose(workspace, github, Wanted(subject, tip, edits, explained, again=options.reopen, newest_wins=True))
+    except Error as error:
+        if alone or isinstance(error, UnavailableError):
+            raise
+        return replace(move, what=error.message, next=error.hint, code=1)
+    again = f"mlrelease bump {environment} {move.after.name} --to {move.after.version} --pr --reopen"
+    return replace(move, what=done.what, next=f"review and merge {done.url}" if done.sha else again, pull=done)
+
+
+def _message(environment: str, move: _Move) -> str:
     before, after, run = move.model.pin, move.after, f"\nRun {move.run}" if move.run else ""
-    subject = f"Pin {after.name} {after.version} in {env.name}"
+    subject = f"Pin {after.name} {after.version} in {environment}"
     return f"{subject}\n\n{before.version} → {after.version}\n\nDigest {after.digest}{run}\n"
 
 
@@ -202,8 +254,9 @@ def _one(env: EnvironmentSpec, move: _Move) -> Report:
 def _several(env: EnvironmentSpec, moves: Sequence[_Move]) -> Report:
     """A row for each pin; the worst exit code, and the next command of the first pin that has it."""
     code = next(code for code in (1, 5, 0) if any(move.code == code for move in moves))
-    moved = [move for move in moves if move.note]
-    parts = [f"{len(moved)} of {len(moves)} pins moved"]
+    moved = [move for move in moves if move.note and not move.code]
+    did = "proposed" if any(move.pull for move in moves) else "moved"
+    parts = [f"{len(moved)} of {len(moves)} pins {did}"]
     parts += [f"{n} refused" for n in [sum(move.code == 5 for move in moves)] if n]
     parts += [f"{n} errored" for n in [sum(move.code == 1 for move in moves)] if n]
     notes = [f"{sum(move.note == note for move in moved)} × {note}" for note in dict.fromkeys(move.note for move in moved)]
@@ -223,7 +276,8 @@ def _several(env: EnvironmentSpec, moves: Sequence[_Move]) -> Report:
 
 def _json(move: _Move) -> dict[str, object]:
     before, after = move.model.pin, move.after
-    return {
+    pull: dict[str, object] = {"pull_request": move.pull.to_json()} if move.pull else {}
+    return pull | {
         "model": after.name,
         "before": {"version": before.version, "digest": before.digest},
         "after": {"version": after.version, "digest": after.digest},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import TextIO
@@ -11,7 +12,7 @@ from typing import TextIO
 from mlrelease.delivery.steps import StepMark
 from mlrelease.errors import Error
 from mlrelease.render.narrow import narrow_table, natural_width
-from mlrelease.render.report import Report, inert, markdown, one_line
+from mlrelease.render.report import Report, handed_on, inert, markdown, one_line
 
 
 def emit(report: Report, *, output: str) -> int:
@@ -19,7 +20,8 @@ def emit(report: Report, *, output: str) -> int:
     code = report.exit_code
     try:
         if output == "json":
-            sys.stdout.write(json.dumps(report.to_json(), indent=2, sort_keys=True) + "\n")
+            # Escaped within the strings of JSON: what reads them gets the same text.
+            sys.stdout.write(json.dumps(report.to_json(), indent=2, sort_keys=True).replace("##[", "#\\u0023[") + "\n")
         else:
             _text(report)
         sys.stdout.flush()
@@ -31,6 +33,7 @@ def emit(report: Report, *, output: str) -> int:
         say(f"error: the result cannot be written: {error.strerror}")
         code = code or 1
     _summarise(report)
+    _hand_on(report)
     return code
 
 
@@ -45,13 +48,42 @@ def _summarise(report: Report) -> None:
         say(f"the job summary cannot be written: {error.strerror}")
 
 
+def _hand_on(report: Report) -> None:
+    """The report's outputs, for the later steps of the job. One that cannot be written fails none: they see it missing."""
+    place = os.environ.get("GITHUB_OUTPUT")
+    if os.environ.get("GITHUB_ACTIONS") != "true" or not place:
+        return
+    outputs = handed_on(report)
+    if not outputs:
+        return
+    try:
+        with open(place, "a", encoding="utf-8") as file:  # noqa: PTH123 - the path is GitHub's, appended to as it says
+            file.writelines(f"{name}={one_line(value)}\n" for name, value in outputs.items())
+    except OSError as error:
+        say(f"the job's outputs cannot be written: {error.strerror}")
+
+
 def say(line: str) -> None:
     """One line of the story. Never raises: a rollout must not end halfway because nobody reads it any more."""
     try:
-        sys.stderr.write(inert(line) + "\n")
+        sys.stderr.write(muted(inert(line)) + "\n")
         sys.stderr.flush()
     except OSError:
         _let_go(sys.stderr)
+
+
+def muted(text: str) -> str:
+    """The text without commands to the runner of GitHub Actions; as it is elsewhere.
+
+    The runner obeys `::command::` at the start of a line and `##[command]` anywhere (actions/runner, ActionCommand.cs), and
+    names out of a pull request's files stand in what is printed. A zero-width space ends that.
+    """
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return text
+    return _COMMAND.sub(lambda found: "#\u200b#[" if found[1] is None else f"{found[1]}:\u200b:", text)
+
+
+_COMMAND = re.compile(r"^([^\S\n]*)::|##\[", re.MULTILINE)
 
 
 def _let_go(stream: TextIO) -> None:
@@ -92,12 +124,12 @@ def _text(report: Report) -> None:
         width=None if terminal else 400,
     )
     colour = {0: "green", 3: "yellow", 5: "yellow"}.get(report.exit_code, "red")
-    console.print(Text(inert(report.verdict), style=f"bold {colour}" if terminal else ""))
+    console.print(Text(muted(inert(report.verdict)), style=f"bold {colour}" if terminal else ""))
     rows = [[inert(cell) for cell in row] for row in report.rows]
     if rows and natural_width(report.headers, rows) > console.width:
         header, *lines = narrow_table(report.headers, rows, console.width)
         console.print(Text(header, style="dim" if terminal else ""))
-        console.print(Text("\n".join(lines)))
+        console.print(Text(muted("\n".join(lines))))
     elif rows:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim" if terminal else "", pad_edge=False)
         for header in report.headers:
@@ -107,11 +139,11 @@ def _text(report: Report) -> None:
         with console.capture() as capture:
             console.print(table, soft_wrap=False)
         # rich pads every cell: trailing blanks would stand in logs and golden files
-        sys.stdout.write("\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n")
+        sys.stdout.write(muted("\n".join(line.rstrip() for line in capture.get().splitlines())) + "\n")
     for line in (*report.details, *report.notes):
-        console.print(Text(f"  {inert(line)}"))
+        console.print(Text(muted(f"  {inert(line)}")))
     if report.next:
-        console.print(Text(f"next: {inert(report.next)}"))
+        console.print(Text(muted(f"next: {inert(report.next)}")))
 
 
 def exit_code_of(error: Error, codes: Mapping[type[Error], int]) -> int:

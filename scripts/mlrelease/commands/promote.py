@@ -1,29 +1,35 @@
-"""`promote SOURCE DEST`: what SOURCE proved becomes DEST's pins, one commit each, with the evidence in its message."""
+"""`promote SOURCE DEST`: what SOURCE proved becomes DEST's pins, one commit each, with the evidence in its message.
+
+With `--pr` the commits of each service are proposed on a branch of its own, in a pull request of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mlrelease.commands.explanations import explain
+from mlrelease.commands.github import github_of
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, edited_pin, model_of
+from mlrelease.commands.promotion_proof import SourceProof, promotion_message
+from mlrelease.commands.proposals import Edit, Proposed, Subject, Wanted, propose, tip_to_propose_on, withdraw
 from mlrelease.commands.workspace import Workspace, cache_folder, environment_of
-from mlrelease.delivery.source import ENVIRONMENTS
+from mlrelease.delivery.source import ENVIRONMENTS, Desired
 from mlrelease.errors import Error, UsageError
-from mlrelease.history.fold import History, fold
-from mlrelease.history.promotion import proof_of
+from mlrelease.history.fold import fold
 from mlrelease.model.bundle import ImagePin, ModelPin
-from mlrelease.model.event import DeployFinished, Event, UnknownEvent
-from mlrelease.model.spec import EnvironmentSpec
-from mlrelease.model.when import iso
+from mlrelease.model.spec import EnvironmentSpec, SourceFile, Spec
 from mlrelease.plan.promote import Candidate, Chosen, candidates, unplaced
 from mlrelease.registries.interface import ModelRegistry, VersionFacts
 from mlrelease.render.plan import NAMED
+from mlrelease.render.pull_request import pull_request_text
 from mlrelease.render.report import Report
 from mlrelease.spec.edit import set_image
 
 if TYPE_CHECKING:
+    from mlrelease.forge.github.client import GitHub
     from mlrelease.registries.cache import ArtifactCache
 
 HEADERS = ("service", "pin", "from", "to", "result", "reason")
@@ -37,13 +43,18 @@ TOGETHER = 8
 
 @dataclass(frozen=True, slots=True)
 class PromoteOptions:
-    """Which pins (empty: all), and whether they are committed and pushed."""
+    """Which pins (empty: all), and whether they are committed and pushed.
+
+    `pr`: proposed in one pull request a service; `reopen`: also what a person closed.
+    """
 
     services: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     images: bool = True
     commit: bool = True
     push: bool = False
+    pr: bool = False
+    reopen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +67,7 @@ class _Line:
     reason: str = ""
     code: int = 0
     origin: str = ""
+    pull: Proposed | None = None
 
 
 def promote(workspace: Workspace, source: str, destination: str, options: PromoteOptions) -> Report:
@@ -63,7 +75,9 @@ def promote(workspace: Workspace, source: str, destination: str, options: Promot
 
     Raises `Error` for a work tree with changes, a detached checkout, or when MLflow does not answer: then nothing moved.
     """
-    spec = workspace.worktree_spec()
+    github = github_of(workspace) if options.pr else None
+    tip = tip_to_propose_on(workspace) if github else None
+    spec = tip.spec if tip else workspace.worktree_spec()
     dest, origin = environment_of(spec, destination), environment_of(spec, source)
     _check(workspace, dest, source, options)
     ledger = workspace.ledger()
@@ -75,7 +89,11 @@ def promote(workspace: Workspace, source: str, destination: str, options: Promot
     chosen = Chosen(frozenset(options.services), frozenset(options.models), options.images)
     found = candidates(proved, dest, history, chosen, now=workspace.now())
     lines = _resolved(workspace, origin, dest, found)
-    lines = _written(workspace, dest, lines, proved, view.events, options)
+    proof = SourceProof(proved, view.events)
+    if github and tip:
+        lines = _proposed(workspace, github, tip, lines, dest.name, proof, options)
+    else:
+        lines = _written(workspace, dest, lines, proof, options)
     return _report(dest, source, lines, unplaced(proved, dest), options, workspace)
 
 
@@ -93,7 +111,9 @@ def _check(workspace: Workspace, dest: EnvironmentSpec, source: str, options: Pr
         raise UsageError(f"{dest.name} has no valid service {unknown[0]!r}", hint=f"services there: {known}")
     for name in options.models:
         model_of(dest, name)
-    dirty = workspace.git.dirty_paths(ENVIRONMENTS)
+    if options.pr and (options.push or not options.commit):
+        raise UsageError("--pr commits and pushes by itself: it does not go with --push or --no-commit")
+    dirty = [] if options.pr else workspace.git.dirty_paths(ENVIRONMENTS)
     if dirty:
         raise Error(f"{dirty[0]} has changes that are not committed", hint="git commit them, or git stash")
     if options.commit and workspace.git.branch() is None:
@@ -169,8 +189,7 @@ def _written(
     workspace: Workspace,
     dest: EnvironmentSpec,
     lines: list[_Line],
-    proved: History,
-    events: Sequence[Event | UnknownEvent],
+    proof: SourceProof,
     options: PromoteOptions,
 ) -> list[_Line]:
     """Every pin that may move in its file: one commit each, pushed together at the end; or only edited."""
@@ -181,14 +200,9 @@ def _written(
             done.append(line)
             continue
         files = dict(git.worktree(ENVIRONMENTS))
-        if isinstance(line.pin, ModelPin):
-            edit = edited_pin(files, model_of(dest, line.pin.name)[1], line.pin)
-        else:
-            path = dest.services[line.candidate.service].path
-            edit = {path: set_image(files[path].data, line.pin.reference)}
-        check_edit(files, edit, dest.name, line.candidate.service)
+        edit = _edit(files, dest, line)
         if options.commit:
-            sha = git.commit_paths(edit, _message(dest, line, proved, events))
+            sha = git.commit_paths(edit, _message(dest, line, proof))
             done.append(replace(line, result=f"committed as {sha[:9]}"))
         else:
             for name, data in edit.items():
@@ -200,42 +214,61 @@ def _written(
     return done
 
 
-def _message(dest: EnvironmentSpec, line: _Line, proved: History, events: Sequence[Event | UnknownEvent]) -> str:
-    """What a reviewer wants to know, and an auditor later: where it was proved, by which receipt, for how long."""
-    source, candidate, pin = proved.environment, line.candidate, line.pin
-    before, after = candidate.labels
-    if isinstance(pin, ModelPin):
-        subject = f"Promote {pin.name} {pin.version} to {dest.name}"
-        proof = proof_of(proved, pin, candidate.image)
-        body = [f"{before} → {pin.version}, as verified in {source}" + (f" ({after} there)" if after != pin.version else "")]
+def _edit(files: Mapping[str, SourceFile], dest: EnvironmentSpec, line: _Line) -> dict[str, bytes]:
+    """The file of the pin with the pin. Raises `Error` when that would bring a finding to its service."""
+    if isinstance(line.pin, ModelPin):
+        edit = edited_pin(files, model_of(dest, line.pin.name)[1], line.pin)
     else:
-        subject = f"Promote the image of {candidate.service} to {dest.name}"
-        service = replace(dest.services[candidate.service].bundle, image=pin)
-        proofs = [proof_of(proved, model, pin.reference) for model in service.models]
-        proof = next((one for one in proofs if one is not None), None)
-        body = [f"{before} → {after}, as verified in {source}"]
-    body += ["", f"Digest {pin.digest}"]
-    if proof is not None:
-        body.append(f"Verified {iso(proof.at)} at revision {proof.revision} (receipt {proof.event})")
-        gates = _gates_of(events, proof.event, candidate.key)
-        body += [f"Gates in {source}: {gates}"] if gates else []
-    soak = f"{dest.soak_s:g} s" + (f", {line.reason}" if line.reason else ", served") if dest.soak_s else "none asked for"
-    body.append(f"Soak in {source}: {soak}")
-    body += [f"MLflow {line.origin}"] if line.origin else []
-    return "\n".join([subject, "", *body]) + "\n"
+        path = dest.services[line.candidate.service].path
+        edit = {path: set_image(files[path].data, line.pin.reference)}
+    check_edit(files, edit, dest.name, line.candidate.service)
+    return edit
 
 
-def _gates_of(events: Sequence[Event | UnknownEvent], receipt: str, component: str) -> str:
-    """`exists passed, digest passed`: what the gates of that pass said of the component."""
-    said = [
-        f"{result['gate']} {result['status']}"
-        for event in events
-        if isinstance(event, DeployFinished) and event.id == receipt
-        for _, one in sorted(event.services.items())
-        for result in one.gate_results
-        if result.get("component") == component
+def _message(dest: EnvironmentSpec, line: _Line, proof: SourceProof) -> str:
+    return promotion_message(dest, line.candidate, line.pin, proof, waits=line.reason, origin=line.origin)
+
+
+def _proposed(
+    workspace: Workspace,
+    github: GitHub,
+    tip: Desired,
+    lines: Sequence[_Line],
+    destination: str,
+    proof: SourceProof,
+    options: PromoteOptions,
+) -> list[_Line]:
+    """Every service's pins that may move, in its pull request; of one with none left, an open pull request is closed."""
+    dest = tip.spec.environments[destination]
+    done: dict[str, Proposed] = {}
+    for service in dict.fromkeys(line.candidate.service for line in lines):
+        subject = Subject("promote", destination, service)
+        of_service = [line for line in lines if line.candidate.service == service]
+        moving = [line for line in of_service if not line.code]
+        if not moving:
+            pins = {line.candidate.key: (_to(line), str(line.pin.digest)) for line in of_service}
+            gone = withdraw(workspace, github, subject, of_service[0].reason, pins=pins)
+            done |= {service: Proposed(f"refused, {gone}")} if gone else {}
+            continue
+        files = dict(workspace.git.tree(tip.revision, ENVIRONMENTS))
+        edits = []
+        for line in moving:
+            edit = _edit(files, dest, line)
+            files |= {path: SourceFile(data) for path, data in edit.items()}
+            edits.append(Edit(edit, _message(dest, line, proof)))
+
+        def explained(spec: Spec, subject: Subject = subject) -> tuple[str, str]:
+            about = explain(workspace, subject, tip.spec, spec, evidence=proof.sentences(dest, subject.service_in(spec)))
+            return about.title, pull_request_text(about)
+
+        done[service] = propose(workspace, github, Wanted(subject, tip, tuple(edits), explained, again=options.reopen))
+    return [
+        # A pull request speaks for the pins that move; what is said of a closed one for those that do not.
+        replace(line, result=found.what, pull=found if found.number else None)
+        if (found := done.get(line.candidate.service)) and bool(found.number) != bool(line.code)
+        else line
+        for line in lines
     ]
-    return ", ".join(said)
 
 
 def _report(
@@ -252,7 +285,8 @@ def _report(
         f"{source} serves {model}, and {dest.name} has no file for it: mlrelease new model {dest.name} {model} --service {name}"
         for name, model in missing
     ]
-    pins = f"{len(moved)} {'pin' if len(moved) == 1 else 'pins'} promoted from {source}"
+    did = "proposed" if options.pr else "promoted"
+    pins = f"{len(moved)} {'pin' if len(moved) == 1 else 'pins'} {did} from {source}"
     parts = [pins] if moved else []
     parts += [f"{refused} refused"] if refused else []
     nothing = f"nothing to promote: its files say what {source} verified"
@@ -282,6 +316,10 @@ def _next(
         return f"mlrelease history {dest.name}" if lines else f"mlrelease status {dest.name}"
     if not options.commit:
         return "git commit environments"
+    if options.pr:
+        proposed = [line.pull for line in moved if line.pull]
+        again = f"mlrelease promote … {dest.name} --pr --reopen"
+        return next((f"review and merge {pull.url}" for pull in proposed if pull.sha), again)
     if branch.remote and not options.push:
         return f"git push {branch.remote} {workspace.git.branch()}"
     return f"mlrelease approve {dest.name}" if dest.approval_required else f"mlrelease deploy {dest.name}"
@@ -293,7 +331,8 @@ def _to(line: _Line) -> str:
 
 def _json(line: _Line) -> dict[str, object]:
     candidate = line.candidate
-    return {
+    pull: dict[str, object] = {"pull_request": line.pull.to_json()} if line.pull else {}
+    return pull | {
         "service": candidate.service,
         "component": candidate.key,
         "before": {"label": candidate.labels[0], "digest": candidate.before.digest},

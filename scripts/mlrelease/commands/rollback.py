@@ -1,4 +1,7 @@
-"""`rollback ENV`: a forward commit that restores pins verified here before; with `--now` applied and proved at once."""
+"""`rollback ENV`: a forward commit that restores pins verified here before; with `--now` applied and proved at once.
+
+Where the tracked branch takes no push, or with `--pr`, the commit waits in a pull request, and a hold makes it count at once.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from dataclasses import dataclass, replace
 from mlrelease.commands.deploy import DeployOptions, one_pass
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, files_for, model_of, tip_files
+from mlrelease.commands.rollback_proposal import Waiting, check_github, wait_in_pull_request
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.artifacts import admitted, compute_golden, golden_of
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
 from mlrelease.errors import Error, UsageError
+from mlrelease.forge.command import PushRefusedError
 from mlrelease.history.direction import component_changes, rejection_of
 from mlrelease.history.fold import History, Recorded, Rejection, fold
 from mlrelease.model.bundle import Bundle, ModelPin
-from mlrelease.model.event import Unrejected
+from mlrelease.model.event import Held, Unheld, Unrejected
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec
 from mlrelease.registries.interface import DigestMismatch
 from mlrelease.render.plan import label, names
@@ -27,24 +32,29 @@ from mlrelease.render.report import Report
 class RollbackOptions:
     """What to go back to: a version of one model, or (without `to`) the last good bundle of the service.
 
-    `force` is the reason for which a person's rejection of it is lifted.
+    `force` is the reason for which a person's rejection of it is lifted; `pr`: in a pull request, even where a push would do.
+    `to_release` is the tag of a release: `commands/release/restore.py` goes back to all that it had.
     """
 
     service: str = ""
     model: str = ""
     to: str = ""
+    to_release: str = ""
     now: bool = False
     push: bool = True
     force: str = ""
+    pr: bool = False
 
 
 def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -> Report:
     """Commits the restored pins on top of the tracked branch, pushes, and with `now` waits for the proof.
 
-    Raises `Error` when there is nothing to go back to, when the target does not exist or load, or when the push is refused.
+    Raises `Error` when there is nothing to go back to, when the target does not exist or load, or when no push is taken.
     """
-    if options.now and not options.push:
-        raise UsageError("--now applies what is pushed: it does not go with --no-push")
+    if not options.push and (options.now or options.pr):
+        raise UsageError(f"--{'now applies' if options.now else 'pr proposes'} what is pushed: it does not go with --no-push")
+    if options.pr:
+        check_github(workspace)
     desired = workspace.desired()
     env = environment_of(desired.spec, environment)
     service = _service(env, options)
@@ -58,12 +68,15 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
             f"{label(bundle)} was rejected by {refused.actor}: {refused.reason}",
             hint=f'choose another: mlrelease history {environment} --service {service.name}; or say why not: --force "…"',
         )
+    standing = history.pinned_hold(service.name, workspace.now())
     if bundle == service.bundle:
-        return _report(env, service, bundle, "git wants it already", f"mlrelease deploy {environment}")
+        deploy = f"mlrelease deploy {environment}"
+        command = f'mlrelease unhold {environment} --service {service.name} --reason "…"' if standing else deploy
+        return _report(env, service, bundle, "git wants it already", command)
 
     # (1): the target exists and loads, before anything moves.
     for pin in bundle.models:
-        _check_loads(site, pin)
+        check_loads(site, pin)
 
     # (2): one commit on top of what is tracked, whatever lies in this work tree.
     files, _ = tip_files(workspace, desired.revision)
@@ -72,22 +85,36 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
     subject = f"Roll back {service.name} in {environment} to {names(bundle)}"
     body = f"{label(service.bundle)} → {label(bundle)}, verified here at {target.revision[:9]}"
     if refused and refused.by_person:
-        _lift(workspace, site, refused, options.force)
-    sha = _commit(workspace, desired.revision, changed, f"{subject}\n\n{body}\n", push=options.push)
-    say(f"committed as {sha[:9]}: {subject}")
+        lift(workspace, site, refused, options.force)
+    message = f"{subject}\n\n{body}\n"
+    waiting: Waiting | None = None
+    try:
+        sha = "" if options.pr else _commit(workspace, desired.revision, changed, message, push=options.push)
+    except PushRefusedError as error:
+        if error.stale:
+            raise
+        say(f"{error.message}: the commit goes into a pull request, and counts at once by a hold")
+        sha = ""
+    if sha and standing and options.push:
+        _end(workspace, site, standing, sha)
+    if not sha:
+        waiting = wait_in_pull_request(workspace, site, desired, (service.name,), changed, message)
+    what = waiting.what if waiting else f"committed as {sha[:9]}"
+    say(f"{what}: {subject}")
     if not options.now:
-        return _report(env, service, bundle, f"committed as {sha[:9]}", f"mlrelease deploy {environment}")
+        return with_waiting(_report(env, service, bundle, what, f"mlrelease deploy {environment}"), waiting, asked=options.pr)
 
-    # (3): applied and proved now.
+    # (3): applied and proved now. What waits in a pull request is found by its hold.
     began = time.monotonic()
-    spec = tip_files(workspace, sha)[1]
+    spec, sha = (tip_files(workspace, sha)[1], sha) if sha else (desired.spec, desired.revision)
     report = one_pass(
         workspace, Desired(sha, spec, desired.online), environment, DeployOptions(services=(service.name,)), trigger="rollback"
     )
     seconds = time.monotonic() - began
     code = report.exit_code
     proved = "proved" if code == 0 else "NOT proved"
-    return replace(report, notes=[*report.notes, f"{label(bundle)} is {proved} after {seconds:.2f} s"], exit_code=code)
+    notes = [*report.notes, f"{label(bundle)} is {proved} after {seconds:.2f} s"]
+    return with_waiting(replace(report, notes=notes, exit_code=code), waiting, asked=options.pr, applied=True)
 
 
 def _service(environment: EnvironmentSpec, options: RollbackOptions) -> ServiceSpec:
@@ -138,7 +165,7 @@ def _target(history: History, service: ServiceSpec, options: RollbackOptions) ->
     return entry
 
 
-def _check_loads(site: Site, pin: ModelPin) -> None:
+def check_loads(site: Site, pin: ModelPin) -> None:
     """Loads a version in isolation; one in this host's cache with golden predictions has loaded before."""
     path = site.cache.verified(pin.digest)
     if path is not None and golden_of(site, pin.digest) is not None:
@@ -162,7 +189,7 @@ def _check_loads(site: Site, pin: ModelPin) -> None:
     compute_golden(admitted(site, pin, path))
 
 
-def _lift(workspace: Workspace, site: Site, rejection: Rejection, reason: str) -> None:
+def lift(workspace: Workspace, site: Site, rejection: Rejection, reason: str) -> None:
     """Takes a person's rejection back in the ledger, before the commit: the host refuses the move while it stands."""
     components = tuple(sorted(rejection.components))
     lifted = Unrejected(
@@ -181,6 +208,27 @@ def _commit(workspace: Workspace, base: str, changed: dict[str, bytes], message:
         git.push(branch.remote, branch.branch, revision=sha)
         git.follow(branch.branch, sha)
     return sha
+
+
+def _end(workspace: Workspace, site: Site, standing: Held, sha: str) -> None:
+    """Ends the hold of an earlier rollback: the tracked branch took this one, and it is what a person wants now."""
+    name, reason = site.environment.name, f"rolled back on {workspace.branch} at {sha[:9]}"
+    lifted = Unheld(workspace.new_id(), name, workspace.now(), workspace.actor, reason, standing.service, standing.id)
+    site.ledger.append([lifted])
+
+
+def with_waiting(report: Report, waiting: Waiting | None, *, asked: bool, applied: bool = False) -> Report:
+    """The report with what is to be known of the pull request.
+
+    One that was `asked` for and is not there is an error, and so is a hold that nobody but this machine knows of, unless a
+    pass here has `applied` it.
+    """
+    if waiting is None:
+        return report
+    data = {**report.data, "pull_request": {"number": waiting.number, "url": waiting.url, "commit": waiting.sha}}
+    command = f"review and merge {waiting.url}" if waiting.url and not report.exit_code else report.next
+    code = report.exit_code or (1 if (asked and not waiting.number) or (waiting.spooled and not applied) else 0)
+    return replace(report, notes=[*report.notes, *waiting.notes], data=data, next=command, exit_code=code)
 
 
 def _bundle(entry: Recorded) -> Bundle:

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error, UnavailableError
+from mlrelease.forge.actions import git_settings
 
 SSH_CONNECT_S = 10
 END_S = 2.0
@@ -87,9 +89,13 @@ def without_credentials(text: str) -> str:
 
 
 def environment(inherited: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-    """What git sees: English messages, no prompt, no optional lock, nothing that points at another repository."""
+    """What git sees: English messages, no prompt, no optional lock, nothing that points at another repository.
+
+    In a GitHub Actions job also the job's token and an author.
+    """
     kept = {k: v for k, v in inherited.items() if k not in _NOT_INHERITED and not k.startswith("GIT_TRACE")}
-    return kept | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"} | dict(extra)
+    fixed = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    return kept | fixed | git_settings(inherited, python=sys.executable) | dict(extra)
 
 
 def run(

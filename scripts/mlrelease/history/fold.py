@@ -95,6 +95,10 @@ class History:
         """The holds in force on a service, its own and the environment's."""
         return tuple(h for h in self.holds if h.service in ("", service) and (not h.until or h.until > now))
 
+    def pinned_hold(self, service: str, now: float) -> Held | None:
+        """The newest hold in force whose commit says what the service should be; None: the tracked branch does."""
+        return next((h for h in reversed(self.holds_on(service, now)) if h.service == service and h.pinned_to), None)
+
     def approval_of(self, service: str, before: Bundle | None, after: Bundle | None, now: float) -> Approved | None:
         """The newest approval in force of exactly this Change: all components before and after, by digest; else None."""
         old = before.components() if before else {}
@@ -165,9 +169,12 @@ class _Folder:
                 for service, receipt in sorted(event.services.items()):
                     self._finish(event, service, receipt)
             case Held():
+                if event.pinned_to:
+                    # One commit is desired at a time: a newer rollback takes the place of the one before it.
+                    self._holds = [h for h in self._holds if not h.pinned_to or h.service != event.service]
                 self._holds.append(event)
             case Unheld():
-                self._holds = [h for h in self._holds if h.service != event.service]
+                self._holds = [h for h in self._holds if (h.id != event.hold if event.hold else h.service != event.service)]
             case Rejected():
                 self._reject(event.service, event.components, event, event.reason, by_person=True)
             case Unrejected():

@@ -112,7 +112,11 @@ class DeployFinished:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """No forward change here until `until` (0: until lifted). An empty service holds the whole environment."""
+    """No forward change here until `until` (0: until lifted). An empty service holds the whole environment.
+
+    `pinned_to`: this commit says what the service should be, until the tracked branch has the pins that it has (a rollback
+    whose commit waits in a pull request, DESIGN §5.5); the host then writes that the hold is over.
+    """
 
     KIND: ClassVar[str] = "held"
     id: str
@@ -122,11 +126,12 @@ class Held:
     reason: str
     service: str = ""
     until: float = 0.0
+    pinned_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Unheld:
-    """Lifts the holds on exactly this service (empty: on the environment)."""
+    """Lifts the holds on exactly this service (empty: on the environment); with `hold`, only the one of that id."""
 
     KIND: ClassVar[str] = "unheld"
     id: str
@@ -135,6 +140,7 @@ class Unheld:
     actor: str
     reason: str
     service: str = ""
+    hold: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +253,10 @@ def event_to_json(event: Event) -> dict[str, Any]:
                 "reason": event.reason,
                 "service": event.service,
                 "until": iso(event.until) if event.until else "",
+                "pinned_to": event.pinned_to,
             }
         case Unheld():
-            return common | {"reason": event.reason, "service": event.service}
+            return common | {"reason": event.reason, "service": event.service, "hold": event.hold}
         case Rejected() | Unrejected():
             return common | {"reason": event.reason, "service": event.service, "components": _components(event.components)}
         case Approved():
@@ -316,9 +323,10 @@ def event_from_json(data: Mapping[str, Any]) -> Event | UnknownEvent:
         )
     common |= {"reason": data["reason"], "service": data["service"]}
     if kind == Held.KIND:
-        return Held(**common, until=from_iso(data["until"]) if data.get("until") else 0.0)
+        until = from_iso(data["until"]) if data.get("until") else 0.0
+        return Held(**common, until=until, pinned_to=data.get("pinned_to", ""))
     if kind == Unheld.KIND:
-        return Unheld(**common)
+        return Unheld(**common, hold=data.get("hold", ""))
     if kind == Approved.KIND:
         return Approved(
             **common,

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from mlrelease.model.finding import Finding
+from mlrelease.render.report import inert
 from mlrelease.spec.shown import shown
 
 MANY = 20
@@ -76,7 +77,8 @@ def _annotation(finding: Finding) -> str:
 
 
 def _data(value: str) -> str:
-    return value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    # What is left of control characters comes out of file names: a log is shown on terminals too.
+    return inert(value.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _property(value: str) -> str:

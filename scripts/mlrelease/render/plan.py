@@ -30,6 +30,10 @@ def plan_report(plan: Plan, *, next_command: str, notes: tuple[str, ...] = (), e
         notes=notes,
         next=next_command,
         exit_code=exit_code,
+        outputs={
+            "changes": str(len(plan.acting)),
+            "approval": "required" if any(change.blocked_by == "approval" for change in plan.changes) else "none",
+        },
     )
 
 

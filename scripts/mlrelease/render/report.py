@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +16,10 @@ LONGEST_LINE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A verb's result. `data` is what `--output json` prints, with stable keys; `rows` are cells of plain text."""
+    """A verb's result. `data` is what `--output json` prints, with stable keys; `rows` are cells of plain text.
+
+    `outputs` are words for the later steps of a workflow, by name.
+    """
 
     verdict: str
     data: Mapping[str, Any]
@@ -24,10 +29,30 @@ class Report:
     next: str = ""
     exit_code: int = 0
     details: Sequence[str] = field(default_factory=tuple)
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """`schema`, `verdict`, `exit_code`, `next` and the verb's own keys."""
         return {"schema": SCHEMA, "verdict": self.verdict, "exit_code": self.exit_code, "next": self.next} | dict(self.data)
+
+
+def handed_on(report: Report) -> dict[str, str]:
+    """The report's outputs, and `pull_requests` where it proposed any: their numbers, as JSON for a matrix."""
+    numbers = sorted(set(_proposed(report.data)))
+    return {**report.outputs, **({"pull_requests": json.dumps(numbers)} if numbers else {})}
+
+
+def _proposed(data: Any) -> Iterator[int]:
+    """The numbers of all pull requests in a report's data that have a commit: without one nothing is proposed."""
+    if isinstance(data, Mapping):
+        pull = data.get("pull_request")
+        if isinstance(pull, Mapping) and pull.get("number") and pull.get("commit"):
+            yield int(pull["number"])
+        for value in data.values():
+            yield from _proposed(value)
+    elif isinstance(data, list | tuple):
+        for value in data:
+            yield from _proposed(value)
 
 
 def inert(text: str) -> str:
@@ -45,19 +70,45 @@ def one_line(text: str) -> str:
 
 def markdown(report: Report) -> str:
     """The report as GitHub-flavoured Markdown for a job summary; cells and texts are inert."""
-    lines = [f"### {_cell(report.verdict)}", ""]
-    if report.headers:
-        lines += ["| " + " | ".join(map(_cell, report.headers)) + " |", "|" + " --- |" * len(report.headers)]
-        lines += ["| " + " | ".join(map(_cell, row)) + " |" for row in report.rows]
-        lines.append("")
-    lines += [f"- {_cell(note)}" for note in (*report.details, *report.notes)]
+    lines = [f"### {cell(report.verdict)}", ""]
+    if report.rows:
+        lines += [*table(report.headers, report.rows), ""]
+    lines += [f"- {cell(note)}" for note in (*report.details, *report.notes)]
     if report.next:
-        lines += ["", f"Next: `{_cell(report.next)}`"]
+        lines += ["", f"Next: {code(report.next)}"]
     return "\n".join(lines) + "\n"
 
 
-def _cell(text: str) -> str:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table of plain texts, all inert."""
+    lines = ["| " + " | ".join(map(cell, headers)) + " |", "|" + " --- |" * len(headers)]
+    return lines + ["| " + " | ".join(map(cell, row)) + " |" for row in rows]
+
+
+def cell(text: str) -> str:
+    """The text on one line as Markdown that shows just it: no HTML, no link, no image, nobody mentioned, no issue closed.
+
+    An entity alone does not do for `@`, `#` and addresses: GitHub looks for them after it has read the Markdown. A zero-width
+    space behind the sign does.
+    """
+    flat = inert(text).replace("\n", " ").translate(_SIGNS)
+    return _AT_AN_EDGE.sub("&#95;", _LINKED.sub("\\1&#8203;", flat))
+
+
+def code(text: str) -> str:
+    """The text on one line as a code span: nothing in it means anything."""
     flat = inert(text).replace("\n", " ")
-    for sign in ("\\", "|", "<", "`", "[", "]", "@"):
-        flat = flat.replace(sign, f"&#{ord(sign)};")
-    return flat
+    fence = "`" * (max((len(run) for run in re.findall("`+", flat)), default=0) + 1)
+    pad = " " if flat[:1] in ("`", " ") or flat[-1:] in ("`", " ") else ""
+    return f"{fence}{pad}{flat}{pad}{fence}"
+
+
+_SIGNS = {ord(sign): f"&#{ord(sign)};" for sign in "\\|<>`[]*~"} | {
+    ord("&"): "&amp;",
+    ord("@"): "@&#8203;",
+    ord("#"): "#&#8203;",
+}
+_LINKED = re.compile(r"(?i:(:(?=//)|\bwww(?=\.)|\bgh-(?=[0-9])))")
+"""What GitHub makes a link of without being asked: `https://…`, `www.…`, `GH-7`."""
+_AT_AN_EDGE = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""An underscore that may begin or end emphasis; the one in `credit_risk` may not."""

@@ -229,9 +229,9 @@ def test_a_target_that_was_overwritten_in_the_registry_is_found_out_first(third)
 
 
 def test_a_push_that_is_refused_leaves_git_and_target_alone(third):
-    """A protected branch: the error says so, the remote is as before, nothing was applied."""
+    """No branch takes one: the error says so, the remote is as before, nothing was applied."""
     hook = third.root / "origin.git" / "hooks" / "update"
-    hook.write_text('#!/bin/sh\ncase "$1" in refs/heads/main) echo protected >&2; exit 1;; esac\n')
+    hook.write_text('#!/bin/sh\ncase "$1" in refs/heads/mlrelease/ledger) ;; *) echo protected >&2; exit 1;; esac\n')
     hook.chmod(0o755)
     third.target.calls.clear()
     with pytest.raises(Error, match=r"refused|rejected|declined|protected"):

@@ -6,7 +6,7 @@ import pytest
 from mlrelease.history.fold import fold
 from mlrelease.model.bundle import ABSENT, IMAGE, SETTINGS, model_key
 from mlrelease.model.change import ChangeKind, Direction, Outcome
-from mlrelease.model.event import ServiceReceipt, UnknownEvent
+from mlrelease.model.event import Held, ServiceReceipt, Unheld, UnknownEvent
 from support.core import START, Story, absent, bundle, environment, model, service
 
 A = model_key("A")
@@ -170,6 +170,56 @@ def test_lifting_a_hold_lifts_exactly_that_one():
     story.hold("risk")
     story.unhold()
     assert [h.service for h in story.history.holds] == ["risk"]
+
+
+def pinned(story, commit, name="risk", **more):
+    """A rollback whose commit waits in a pull request."""
+    story.tell(Held, reason="rolled back", service=name, pinned_to=commit, **more)
+    return story.events[-1].id
+
+
+def test_a_hold_with_a_commit_says_what_its_service_should_be():
+    """Of its own service alone, while it is in force; an ordinary hold says no such thing."""
+    story = Story()
+    story.hold("risk")
+    assert story.history.pinned_hold("risk", story.now) is None
+    pinned(story, "c1", until=story.now + 3600)
+    history = story.history
+    assert history.pinned_hold("risk", story.now).pinned_to == "c1"
+    assert history.pinned_hold("churn", story.now) is None
+    assert history.pinned_hold("risk", story.now + 7200) is None
+    assert [h.pinned_to for h in history.holds_on("risk", story.now)] == ["", "c1"]
+
+
+def test_a_newer_commit_takes_the_place_of_the_older_one():
+    """Of the same service; ordinary holds and other services' commits stand."""
+    story = Story()
+    pinned(story, "c1")
+    story.hold("risk")
+    pinned(story, "d1", "churn")
+    pinned(story, "c2")
+    assert [(h.service, h.pinned_to) for h in story.history.holds] == [("risk", ""), ("churn", "d1"), ("risk", "c2")]
+
+
+def test_the_end_of_one_hold_leaves_the_others():
+    """By its id; without one, all of the service's end."""
+    story = Story()
+    story.hold("risk")
+    one = pinned(story, "c1")
+    story.tell(Unheld, reason="main has its pins", service="risk", hold=one)
+    assert [h.pinned_to for h in story.history.holds] == [""]
+    pinned(story, "c2")
+    story.unhold("risk")
+    assert story.history.holds == ()
+
+
+def test_the_end_of_a_hold_that_is_gone_ends_nothing():
+    """Two passes may write it, or a newer rollback came between."""
+    story = Story()
+    one = pinned(story, "c1")
+    pinned(story, "c2")
+    story.tell(Unheld, reason="main has its pins", service="risk", hold=one)
+    assert [h.pinned_to for h in story.history.holds] == ["c2"]
 
 
 def test_tries_at_the_same_bundle_are_counted():

@@ -80,7 +80,7 @@ STRATEGIES = {
         run_url=text,
     ),
     Held: st.builds(Held, **common, reason=text, service=text, until=st.just(0.0) | moments),
-    Unheld: st.builds(Unheld, **common, reason=text, service=text),
+    Unheld: st.builds(Unheld, **common, reason=text, service=text, hold=text),
     Rejected: st.builds(Rejected, **common, reason=text, service=text, components=components),
     Unrejected: st.builds(Unrejected, **common, reason=text, service=text, components=components),
     Approved: st.builds(
@@ -208,3 +208,22 @@ def test_an_approval_without_its_terms_is_an_error(key):
     del data[key]
     with pytest.raises(KeyError):
         event_from_json(data)
+
+
+def test_a_hold_with_a_commit_comes_back_whole():
+    """And one that an older version wrote has none."""
+    held = Held("e1", "production", 1.0, "ada", "Roll back wine", "wine", pinned_to="a" * 40)
+    data = event_to_json(held)
+    assert data["pinned_to"] == "a" * 40
+    assert event_from_json(data) == held
+    del data["pinned_to"]
+    assert event_from_json(data).pinned_to == ""
+
+
+def test_the_end_of_one_hold_comes_back_whole():
+    """And one that an older version wrote ends all of the service's."""
+    over = Unheld("e2", "production", 1.0, "agent", "main has its pins", "wine", hold="e1")
+    data = event_to_json(over)
+    assert event_from_json(data) == over
+    del data["hold"]
+    assert event_from_json(data).hold == ""
