@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlrelease.commands.plan import way_out
+from mlrelease.commands.run_approval import Given, reviewed
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.passes import blocked_code, look, worst
 from mlrelease.errors import UsageError
@@ -30,21 +31,27 @@ HEADERS = ("service", "approval", "from", "to", "gates", "back to", "reason")
 
 @dataclass(frozen=True, slots=True)
 class ApproveOptions:
-    """What the command line says: for which services (all), how long, from which run, why, and the plan that was read."""
+    """What the command line says: for which services (all), how long, from which run, why, and the plan that was read.
+
+    `run` is the id of the workflow run whose reviewers say yes; without it, whoever runs this does.
+    """
 
     services: tuple[str, ...] = ()
     expires_s: float = 7 * 86400.0
     run_url: str = ""
     reason: str = ""
     plan: str = ""
+    run: str = ""
 
 
 def approve(workspace: Workspace, environment: str, options: ApproveOptions) -> Report:
     """Records one Approval for each Change that waits for one; nothing for one that something else blocks.
 
     Exit code 0 also when nothing waits; 5 when something other than an approval stands in the way (an approval opens no
-    gate), or when the plan that was read is not the plan any more; 1 when a gate could not tell.
+    gate), when the plan that was read is not the plan any more, or when nobody approved it in the run; 1 when a gate could
+    not tell.
     """
+    _sensible(options)
     read = _read_plan(options.plan, environment) if options.plan else None
     desired = workspace.desired()
     env = environment_of(desired.spec, environment)
@@ -66,14 +73,37 @@ def approve(workspace: Workspace, environment: str, options: ApproveOptions) -> 
     waiting = [
         change for change in found.changes if change.blocked_by == "approval" and all(r.opens for r in change.gate_results)
     ]
-    events = [_event(workspace, env, change, options) for change in waiting]
-    notes = [] if desired.online else [f"the git host did not answer: this is the last fetched tip of {workspace.branch}"]
+    given = Given(workspace.actor, options.run_url)
+    if options.run and waiting:
+        given = reviewed(workspace, env, options.run, waiting, revision=desired.revision)
+    if given.refused:
+        return Report(
+            verdict=f"{environment}: nothing approved: {given.refused}",
+            data={"environment": environment, "approvals": {}, "refused": given.refused},
+            next=given.way_out,
+            exit_code=5,
+        )
+    events = [_event(workspace, env, change, options, given) for change in waiting]
+    notes = list(given.notes)
+    notes += [] if desired.online else [f"the git host did not answer: this is the last fetched tip of {workspace.branch}"]
     if events and site.ledger.append(events).spooled:
         notes.append("the git host did not answer: the approval waits on this machine, and nobody else sees it yet")
     return _report(env, found, history, dict(zip((c.service for c in waiting), events, strict=True)), notes, workspace.now())
 
 
-def _event(workspace: Workspace, env: EnvironmentSpec, change: Change, options: ApproveOptions) -> Approved:
+def _sensible(options: ApproveOptions) -> None:
+    """Raises `UsageError` for a run that is none, or without what its reviewers saw."""
+    if not options.run:
+        return
+    if not (options.run.isascii() and options.run.isdecimal()):
+        raise UsageError(f"{options.run!r} is not the id of a workflow run", hint='--run "$GITHUB_RUN_ID"')
+    if not options.plan:
+        raise UsageError("--run goes with the plan that its reviewers read", hint="--plan FILE")
+    if options.run_url:
+        raise UsageError("--run says which run it was: it does not go with --run-url", hint="leave --run-url away")
+
+
+def _event(workspace: Workspace, env: EnvironmentSpec, change: Change, options: ApproveOptions, given: Given) -> Approved:
     now = workspace.now()
     return Approved(
         id=workspace.new_id(),
@@ -83,10 +113,10 @@ def _event(workspace: Workspace, env: EnvironmentSpec, change: Change, options: 
         service=change.service,
         before=_components(change.before),
         after=_components(change.after),
-        approver=workspace.actor,
+        approver=given.approver,
         expires_at=now + options.expires_s,
-        run_url=options.run_url,
-        reason=options.reason,
+        run_url=given.run_url,
+        reason="; ".join(text for text in (options.reason, given.remark) if text),
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mlrelease.commands.output import say, step_line
 from mlrelease.commands.plan import way_out
 from mlrelease.commands.workspace import FindingsError, Workspace, environment_of
+from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery.agent import Request, agent_pid, hand_over
 from mlrelease.delivery.aliases import write_aliases
+from mlrelease.delivery.notices_sending import Teller
 from mlrelease.delivery.passes import Order, PassResult, blocked_code, exit_code, look, run_pass, worst
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import ENVIRONMENTS, Desired
@@ -23,11 +25,12 @@ from mlrelease.render.report import Report
 
 @dataclass(frozen=True, slots=True)
 class DeployOptions:
-    """What the command line says about a pass."""
+    """What the command line says about a pass. `release` is the tag of one to rebuild, instead of the tip."""
 
     services: tuple[str, ...] = ()
     allow_remove: bool = False
     lock_timeout_s: float = 60.0
+    release: str = ""
 
 
 def deploy(workspace: Workspace, environment: str, options: DeployOptions) -> Report:
@@ -35,6 +38,10 @@ def deploy(workspace: Workspace, environment: str, options: DeployOptions) -> Re
 
     Raises `Error` for a dirty `environments/`, or for commits of this checkout that are not on the tracked branch.
     """
+    if options.release:
+        from mlrelease.commands.release.rebuild import rebuild  # noqa: PLC0415 - it calls what is below
+
+        return rebuild(workspace, environment, options.release, options)
     dirty = workspace.git.dirty_paths(ENVIRONMENTS)
     if dirty:
         raise Error(
@@ -64,7 +71,11 @@ def reconcile(workspace: Workspace, environments: tuple[str, ...], options: Depl
     )
     if len(names) == 1:
         return run(names[0])
-    reports = [_guarded(name, run) for name in names]
+    return merged(names, [guarded_pass(name, run) for name in names])
+
+
+def merged(names: Sequence[str], reports: Sequence[Report]) -> Report:
+    """One report of several environments; the worst exit code wins."""
     bad = [report for report in reports if report.exit_code]
     headers = next((report.headers for report in reports if report.headers), ())
     return Report(
@@ -86,7 +97,9 @@ def one_pass(workspace: Workspace, desired: Desired, environment: str, options: 
     pid = agent_pid(site.state_dir)
     if pid:
         say(f"the agent (pid {pid}) owns {environment}: asked it for a pass")
-        request = Request(workspace.new_id(), workspace.actor, workspace.run_id, options.services, options.allow_remove)
+        request = Request(
+            workspace.new_id(), workspace.actor, workspace.run_id, options.services, options.allow_remove, trigger
+        )
         answer = hand_over(site.state_dir, request)
         if answer.error:
             raise Error(answer.error, hint=answer.hint)
@@ -104,6 +117,7 @@ def one_pass(workspace: Workspace, desired: Desired, environment: str, options: 
     )
     result = run_pass(site, desired, order)
     write_aliases(site)
+    Teller().after_pass(site, result.plan, result.history, wait_s=DEADLINES_S["notices"])
     return pass_report(site, result)
 
 
@@ -157,7 +171,7 @@ def _check(workspace: Workspace, desired: Desired, environment: str) -> Report:
     return plan_report(found, next_command=f"mlrelease deploy {environment}" if found.acting else "", exit_code=worst(codes))
 
 
-def _guarded(name: str, run: Callable[[str], Report]) -> Report:
+def guarded_pass(name: str, run: Callable[[str], Report]) -> Report:
     """One environment that cannot be worked on does not stop the others (DESIGN §6 row 13)."""
     try:
         return run(name)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from mlrelease.commands.wait import read_beat
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.agent import agent_pid
 from mlrelease.delivery.passes import look
+from mlrelease.delivery.waiting import life
 from mlrelease.errors import Error
 from mlrelease.model.change import Change, Health, Plan, Sync
 from mlrelease.model.live import Observation, Role
@@ -55,9 +57,13 @@ def status(workspace: Workspace, environments: tuple[str, ...]) -> Report:
         else:
             notes.append(f"{name} answers at http://{environment.target.listen}{_prefix(environment)}")
             notes.append(f"agent: pid {pid}" if pid else f"no agent watches {name} on this host: mlrelease agent")
+        beat = read_beat(site, name)
+        if beat is not None or not here:
+            notes.append(f"{name}: {life(beat, workspace.now())}")
         data[name] = {
             "revision": desired.revision,
             "agent_pid": pid,
+            "heartbeat": None if beat is None else beat.to_json() | {"age_s": round(beat.age_s(workspace.now()), 1)},
             "listen": environment.target.listen,
             "services": {c.service: change_json(c, plan) | {"instances": _instances(c, observation)} for c in plan.changes},
         }

@@ -11,20 +11,23 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mlrelease import atomic
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery.aliases import write_aliases
+from mlrelease.delivery.notices_sending import Teller
 from mlrelease.delivery.passes import Order, PassResult, changed_anything, exit_code, run_pass
 from mlrelease.delivery.site import Site
 from mlrelease.errors import Error
+from mlrelease.forge.command import without_credentials
 from mlrelease.log import bind, get
-from mlrelease.model.when import iso
+from mlrelease.model.beat import BEAT_S, Beat, Blocked
+from mlrelease.model.change import Health, Outcome, Sync
 
-HEARTBEAT_S = 60.0
+HEARTBEAT_S = BEAT_S
 REQUEST_POLL_S = 0.1
 ANSWERS_KEPT = 20
 
@@ -38,6 +41,7 @@ class Request:
     run_id: str = ""
     only: tuple[str, ...] = ()
     removals_allowed: bool = False
+    trigger: str = "deploy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ def hand_over(state_dir: Path, request: Request) -> Answer:
         "run_id": request.run_id,
         "only": request.only,
         "allow": request.removals_allowed,
+        "trigger": request.trigger,
     }
     atomic.write(asked, json.dumps(body).encode())
     end = time.monotonic() + DEADLINES_S["agent.answer"]
@@ -114,7 +119,9 @@ class Agent:
     order: Order
     describe: Callable[[PassResult], Mapping[str, Any]]
     report: Callable[[str], None]
-    beaten_at: float = 0.0
+    site: Site | None = None
+    beaten: Beat | None = None
+    teller: Teller = field(default_factory=Teller)
     last_line: str = ""
 
     def once(self) -> int:
@@ -123,11 +130,14 @@ class Agent:
             site, desired = self.open_desired()
         except (Error, OSError) as error:
             self._say(f"cannot read what git wants: {error}")
+            self._beat_unread(str(error))
             return 1
+        self.site = site
         requests = _requests(site.state_dir)
         order = self.order if not requests else _for(self.order, requests)
         answer = Answer(1, "", "", {})
         bind(run_id=order.run_id)
+        result: PassResult | None = None
         try:
             result = run_pass(site, desired, order)
             answer = Answer(exit_code(result), "", "", self.describe(result))
@@ -138,25 +148,60 @@ class Agent:
             # A full disk or a lost right is reported like any other: an agent that ends would not see it mended.
             answer = Answer(1, str(error), error.hint if isinstance(error, Error) else "", {})
             self._say(f"{site.environment.name}: {error}")
-        self._after(site, desired.revision, requests, answer)
+        self._after(site, desired.revision, requests, answer, result)
         return answer.exit_code
 
-    def _after(self, site: Site, revision: str, requests: list[Request], answer: Answer) -> None:
+    def _after(self, site: Site, revision: str, requests: list[Request], answer: Answer, result: PassResult | None) -> None:
         try:
             for request in requests:
                 _answer(site.state_dir, request, answer)
             write_aliases(site)
-            if site.now() - self.beaten_at >= HEARTBEAT_S:
-                site.ledger.beat(site.environment.name, {"at": iso(site.now()), "revision": revision})
-                self.beaten_at = site.now()
+            self._beat(site, beat_of(site, revision, answer, result))
+            if result is not None:
+                self.teller.after_pass(site, result.plan, result.history)
         except (Error, OSError) as error:
             get("agent").warning("after the pass", error=str(error))
+
+    def _beat(self, site: Site, beat: Beat) -> None:
+        """Says it once a minute, and at once when there is something new to say: somebody may wait for it.
+
+        What was not heard is said again at the next look.
+        """
+        before = self.beaten
+        if before is not None and replace(before, at=beat.at) == beat and beat.at - before.at < HEARTBEAT_S:
+            return
+        self.beaten = beat if site.ledger.beat(site.environment.name, beat.to_json()) else None
+
+    def _beat_unread(self, why: str) -> None:
+        """It lives, and cannot read what git wants; before the first pass it does not know where to say so."""
+        if self.site is not None:
+            self._beat(self.site, Beat(self.site.now(), "", exit_code=1, verdict=without_credentials(why)))
 
     def _say(self, line: str) -> None:
         """Reports a line unless it says the same as the one before."""
         if line != self.last_line:
             self.last_line = line
             self.report(line)
+
+
+def beat_of(site: Site, revision: str, answer: Answer, result: PassResult | None) -> Beat:
+    """What there is to say of a pass; of one that ended in an error, that it did."""
+    if result is None:
+        height = site.ledger.read(site.environment.name, fetch=False).height
+        return Beat(site.now(), revision, height, answer.exit_code, without_credentials(answer.error))
+    done = {name for name, receipt in result.receipts.items() if receipt.outcome is Outcome.SUCCEEDED}
+    plan = result.plan
+    return Beat(
+        at=site.now(),
+        revision=revision,
+        height=result.history.height,
+        exit_code=answer.exit_code,
+        verdict=_line(site, result),
+        # The plan is from before the pass; what succeeded is proved to be as it should since then.
+        sync={name: (Sync.IN_SYNC if name in done else word).value for name, word in plan.sync.items()},
+        health={name: (Health.HEALTHY if name in done else word).value for name, word in plan.health.items()},
+        blocked={change.service: Blocked(change.blocked_by, change.blocked) for change in plan.changes if change.blocked},
+    )
 
 
 def watch(agents: list[Agent], state_dirs: list[Path], *, interval_s: float, stop: Callable[[], bool]) -> None:
@@ -189,7 +234,8 @@ def _requests(state_dir: Path) -> list[Request]:
     for path in sorted((state_dir / "requests").glob("*.json")):
         try:
             data = json.loads(path.read_text())
-            found.append(Request(data["id"], data["actor"], data["run_id"], tuple(data["only"]), bool(data["allow"])))
+            only, trigger = tuple(data["only"]), data.get("trigger", "deploy")  # an older program does not name it
+            found.append(Request(data["id"], data["actor"], data["run_id"], only, bool(data["allow"]), trigger))
         except (OSError, ValueError, KeyError) as error:
             get("agent").warning("a request that cannot be read is dropped", path=path.name, error=type(error).__name__)
             path.unlink(missing_ok=True)
@@ -199,10 +245,11 @@ def _requests(state_dir: Path) -> list[Request]:
 def _for(order: Order, requests: list[Request]) -> Order:
     """One pass answers all that wait: it is impatient, and narrowed only when all ask for the same services."""
     only = {request.only for request in requests}
+    triggers = {request.trigger for request in requests}
     return replace(
         order,
         actor=requests[0].actor,
-        trigger="deploy",
+        trigger=triggers.pop() if len(triggers) == 1 else "deploy",
         run_id=requests[0].run_id,
         impatient=True,
         only=frozenset(only.pop()) if len(only) == 1 else frozenset(),

@@ -28,6 +28,9 @@ from mlrelease.targets.local.state import old_logs, read_records
 FRESH_S = DEADLINES_S["pass"]
 """What is younger may belong to a pass that is under way: it is left."""
 
+_WRITTEN_WHOLE = ("tmp", "golden", "reports", "requests", "answers", "spool", "notices/open", "notices/out")
+"""Folders below the state folder in which a kill may leave a file on its way into place."""
+
 _HEX = re.compile(r"[0-9a-f]{64}")
 _REPORT = re.compile(r"(?:scan|smoke)-([0-9a-f]{64})-[0-9a-f]{8}\.json")
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}|\..+\.[0-9]+|.+\.[0-9a-f]{8}")
@@ -148,7 +151,7 @@ def _instances(site: Site, history: History, now: float) -> Garbage:
 
 
 def _temporary(state_dir: Path, now: float) -> list[Path]:
-    folders = [state_dir, *(state_dir / name for name in ("tmp", "golden", "reports", "requests", "answers", "spool"))]
+    folders = [state_dir, *(state_dir / name for name in _WRITTEN_WHOLE)]
     found = [path for folder in folders for path in _children(folder) if _TEMPORARY.fullmatch(path.name) and path.is_file()]
     return [path for path in found if _age(path, now) > FRESH_S]
 

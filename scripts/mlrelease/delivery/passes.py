@@ -11,16 +11,18 @@ from mlrelease.delivery import lock as locks
 from mlrelease.delivery.aliases import queue_aliases
 from mlrelease.delivery.artifacts import prune_cache
 from mlrelease.delivery.lock import Lock, LockHeld, PlanStale
+from mlrelease.delivery.pinned import Obeyed, explained, let_go, obey
 from mlrelease.delivery.rollout import roll_out
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
+from mlrelease.delivery.staleness import halted, untold_order
 from mlrelease.delivery.steps import Listener, Steps
 from mlrelease.delivery.upstream import source_history
 from mlrelease.errors import Error
 from mlrelease.history.fold import History, fold
 from mlrelease.log import get
 from mlrelease.model.change import Change, ChangeKind, Outcome, Plan
-from mlrelease.model.event import DeployFinished, ServiceReceipt
+from mlrelease.model.event import DeployFinished, ServiceReceipt, Unheld
 from mlrelease.model.live import Observation, Role
 from mlrelease.model.spec import EnvironmentSpec
 from mlrelease.plan.make import judge, make_plan, subjects
@@ -28,6 +30,10 @@ from mlrelease.targets.interface import Fenced
 
 PLAN_TRIES = 5
 """So often a pass plans anew when the history moved under it, before it says so."""
+
+
+ROLLBACK = "rollback"
+"""The trigger of a pass that a person asked for to go back: it waits for nobody to say which commit is newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +91,10 @@ def look(
     history = fold(site.environment.name, view.events)
     observation = site.target.observe() if observe else None
     source = source_history(site)
+    obeyed = obey(site, history, desired.revision)
     plan = make_plan(
-        site.environment,
-        history,
+        obeyed.site.environment,
+        obeyed.history,
         observation,
         revision=desired.revision,
         now=site.now(),
@@ -96,8 +103,9 @@ def look(
         removals_allowed=removals_allowed,
         source=source,
     )
+    plan = explained(plan, obeyed)
     if judged:
-        plan = _judged(site, plan, history, source, read_files=read_files, may_load=may_load, impatient=impatient)
+        plan = _judged(obeyed.site, plan, history, source, read_files=read_files, may_load=may_load, impatient=impatient)
     return plan, history, observation
 
 
@@ -143,7 +151,15 @@ def _once(site: Site, desired: Desired, order: Order) -> PassResult:
     plan, history, observation = look(
         site, desired, impatient=order.impatient, only=order.only, removals_allowed=order.removals_allowed
     )
-    _refuse_stale(site, desired, history)
+    untold = untold_order(site.branch, site.git, desired.revision, history.applied, online=desired.online)
+    obeyed = obey(site, history, desired.revision)
+    if untold and order.trigger != ROLLBACK:
+        # What a hold asks for is a rollback too, and its commit is named: no tip decides it.
+        plan = halted(plan, untold, but=frozenset(obeyed.pinned))
+    if obeyed.over and not untold:
+        _end_holds(obeyed, order)
+        raise PlanStale
+    site = obeyed.site
     news = _news(plan)
     if not plan.acting and not news:
         _reap(site, history, observation, site.environment)
@@ -222,16 +238,18 @@ def _act(
     return receipts, interrupted
 
 
-def _refuse_stale(site: Site, desired: Desired, history: History) -> None:
-    """A tip that is a strict ancestor of what was applied is an old job or a rewritten branch (DESIGN §6 row 6)."""
-    applied = history.applied
-    if not applied or applied == desired.revision or site.git.resolve(applied) is None:
-        return
-    if site.git.is_ancestor(desired.revision, applied):
-        raise Error(
-            f"{site.branch} is at {desired.revision[:9]}, which is older than what was applied here: {applied[:9]}",
-            hint="to go back, revert: git revert, or mlrelease rollback; the branch must not be moved back",
-        )
+def _end_holds(obeyed: Obeyed, order: Order) -> None:
+    """Writes that holds are over whose pins the tracked branch has: from here on it alone says what is desired."""
+    site = obeyed.site
+    reason = f"{site.branch} has its pins"
+    words = [
+        Unheld(order.new_id(), site.environment.name, site.now(), order.actor, reason, hold.service, hold.id)
+        for hold in obeyed.over
+    ]
+    site.ledger.append(words)
+    for hold in obeyed.over:
+        let_go(site, hold)
+        get("pass").info("a hold is over", service=hold.service, commit=hold.pinned_to, reason=reason)
 
 
 def _news(plan: Plan) -> tuple[Change, ...]:
@@ -281,7 +299,7 @@ def exit_code(result: PassResult) -> int:
     """The worst over the services (DESIGN §5.4): 1 > 6 > 5 > 4 > 0."""
     codes = {0}
     for receipt in result.receipts.values():
-        codes.add(_OUTCOME_CODE[receipt.outcome])
+        codes.add(OUTCOME_CODE[receipt.outcome])
     for change in result.plan.changes:
         if change.service not in result.receipts:
             codes.add(blocked_code(change))
@@ -297,7 +315,7 @@ def blocked_code(change: Change) -> int:
     return 1 if change.blocked_by.endswith(":errored") else 5
 
 
-_OUTCOME_CODE = {
+OUTCOME_CODE: Mapping[Outcome, int] = {
     Outcome.SUCCEEDED: 0,
     Outcome.RUNNING: 0,
     Outcome.ROLLED_BACK: 6,

@@ -24,8 +24,8 @@ class Heartbeat:
         self._remote = remote
         self._now = now
 
-    def write(self, environment: str, data: Mapping[str, Any]) -> None:
-        """Replaces the heartbeat of an environment. A failure is logged."""
+    def write(self, environment: str, data: Mapping[str, Any]) -> bool:
+        """Replaces the heartbeat of an environment. Returns whether it is there; a failure is logged."""
         try:
             commit = self._git.graft(None, {FILE: stored(data)}, f"{environment}: heartbeat\n", extra=authored(self._now()))
             self._git.run("update-ref", self._here(environment), commit)
@@ -37,6 +37,8 @@ class Heartbeat:
                     raise failure(done, doing="push the heartbeat", cwd=self._git.path, remote=self._remote)
         except Error as error:
             get("ledger").warning("heartbeat not written", environment=environment, error=error.message)
+            return False
+        return True
 
     def read(self, environment: str) -> dict[str, Any] | None:
         """The newest heartbeat that could be had; None without one."""

@@ -117,6 +117,13 @@ class Ledger:
         broken = self._rewritten or next(breaks(links), "")
         return LedgerView(events, len(events), online=self._online, spooled=len(spooled), broken=broken)
 
+    def chain(self, environment: str, *, fetch: bool = True) -> tuple[Link, ...]:
+        """The event files of one environment in chain order, with their digests; not what still waits in the spool."""
+        _check_folder(environment)
+        if fetch:
+            self._look()
+        return self._links(environment, self._ref.known())
+
     def environments(self, *, fetch: bool = True) -> tuple[str, ...]:
         """The environments that have events, sorted: whether or not any file names them. With `fetch` as in `read`."""
         waiting = self._spool.events()  # before the tip: see spool.py
@@ -164,9 +171,12 @@ class Ledger:
         """The golden predictions stored for a model digest; None when there are none."""
         return self.goldens([digest]).get(digest)
 
-    def goldens(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The golden predictions stored for these model digests, by digest, in one look; those without are not in it."""
-        return self._blobs({digest: _blob_path("golden", digest) for digest in digests})
+    def goldens(self, digests: Sequence[str], *, fetch: bool = True) -> dict[str, dict[str, Any]]:
+        """The golden predictions stored for these model digests, by digest, in one look; those without are not in it.
+
+        With `fetch` the remote is asked for those that are not known here.
+        """
+        return self._blobs({digest: _blob_path("golden", digest) for digest in digests}, fetch=fetch)
 
     def manifest(self, digest: str) -> dict[str, Any] | None:
         """The manifest stored for a digest; None when there is none."""
@@ -219,10 +229,10 @@ class Ledger:
         """The same of many digests, in one commit."""
         self.append([], blobs={_blob_path("manifests", digest): stored(data) for digest, data in manifests.items()})
 
-    def beat(self, environment: str, data: Mapping[str, Any]) -> None:
-        """Says that the agent of an environment lives, with `data`. Never raises for git or the remote: it is logged."""
+    def beat(self, environment: str, data: Mapping[str, Any]) -> bool:
+        """Says that the agent of an environment lives, with `data`. Returns whether it was heard; why not is logged."""
         _check_folder(environment)
-        self._heartbeat.write(environment, data)
+        return self._heartbeat.write(environment, data)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -362,12 +372,12 @@ class Ledger:
         self._read[environment] = (tip, links)
         return links
 
-    def _blobs(self, paths: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    def _blobs(self, paths: Mapping[str, str], *, fetch: bool = True) -> dict[str, dict[str, Any]]:
         """The JSON objects at these paths, by the keys given: the spool's, else those known here, else the remote's."""
         spool = self._spool.blobs()
         found = {path: spool[path] for path in paths.values() if path in spool}
         found |= self._blobs_at([path for path in paths.values() if path not in found], self._ref.known())
-        if len(found) < len(set(paths.values())):
+        if fetch and len(found) < len(set(paths.values())):
             before = self._ref.known()
             self._look()
             tip = self._ref.known()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mlrelease.parsing import completion
 from mlrelease.parsing.app import app, with_workspace
 from mlrelease.parsing.arguments import Env
 
@@ -23,9 +24,19 @@ def new_environment(
     listen: Annotated[str, typer.Option(help="host:port of its proxy (default: the next free one on loopback).")] = "",
     tracking_uri: Annotated[str, typer.Option(help="The MLflow server (default: ${MLFLOW_TRACKING_URI}).")] = "",
     alias: Annotated[str, typer.Option(help="The MLflow alias written after verification (default: the name).")] = "",
-    promotes_from: Annotated[str, typer.Option(metavar="ENV", help="Where a version must have been verified before.")] = "",
+    promotes_from: Annotated[
+        str,
+        typer.Option(
+            metavar="ENV", help="Where a version must have been verified before.", autocompletion=completion.environments
+        ),
+    ] = "",
     approval: Annotated[str, typer.Option(help="required or none: whether forward changes wait for an approval.")] = "",
-    like: Annotated[str, typer.Option(metavar="ENV", help="Copy this environment's file, with other names.")] = "",
+    like: Annotated[
+        str,
+        typer.Option(
+            metavar="ENV", help="Copy this environment's file, with other names.", autocompletion=completion.environments
+        ),
+    ] = "",
     commit: Commit = True,
 ) -> None:
     """Write environments/NAME/environment.yaml."""
@@ -58,7 +69,12 @@ def new_service(
 def new_model(
     environment: Env,
     name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
-    service: Annotated[str, typer.Option("--service", "-s", help="Who answers for it (default: the only service).")] = "",
+    service: Annotated[
+        str,
+        typer.Option(
+            "--service", "-s", help="Who answers for it (default: the only service).", autocompletion=completion.services
+        ),
+    ] = "",
     version: Annotated[str, typer.Option(help="The version (default: the newest that is registered).")] = "",
     like: Annotated[str, typer.Option(metavar="MODEL", help="Copy this model's file (or ENV/MODEL).")] = "",
     commit: Commit = True,
@@ -74,7 +90,12 @@ def new_model(
 def import_(
     environment: Env,
     alias: Annotated[str, typer.Option(help="The alias that says what runs today (default: the environment's).")] = "",
-    service: Annotated[str, typer.Option("--service", "-s", help="Write files for models that have none: it answers.")] = "",
+    service: Annotated[
+        str,
+        typer.Option(
+            "--service", "-s", help="Write files for models that have none: it answers.", autocompletion=completion.services
+        ),
+    ] = "",
     model: Annotated[list[str] | None, typer.Option("--model", "-m", help="Only this model; may be given again.")] = None,
     golden: Annotated[bool, typer.Option("--golden/--no-golden", help="Compute golden predictions here.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show it, write nothing.")] = False,

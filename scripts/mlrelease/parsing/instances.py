@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mlrelease.errors import UsageError
+from mlrelease.parsing import completion
 from mlrelease.parsing.app import app, with_workspace, workspace_here
 from mlrelease.parsing.arguments import Env
 from mlrelease.parsing.boundary import guarded
@@ -17,8 +18,11 @@ from mlrelease.parsing.boundary import guarded
 
 @app.command()
 def serve(
-    environment: Annotated[str, typer.Argument(metavar="[ENV]", help="The environment whose pins are served.")] = "",
-    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="The service.")] = "",
+    environment: Annotated[
+        str,
+        typer.Argument(metavar="[ENV]", help="The environment whose pins are served.", autocompletion=completion.environments),
+    ] = "",
+    service: Annotated[str, typer.Argument(metavar="[SERVICE]", help="The service.", autocompletion=completion.services)] = "",
     model_path: Annotated[
         str, typer.Option(envvar="MODEL_PATH", help="Serve this MLflow model folder instead; no registry is asked.")
     ] = "",
@@ -52,7 +56,7 @@ def serve(
 @app.command()
 def logs(
     environment: Env,
-    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    service: Annotated[str, typer.Argument(metavar="SERVICE", autocompletion=completion.services)],
     lines: Annotated[int, typer.Option("--lines", "-n", help="So many lines of each instance.", min=1)] = 50,
 ) -> None:
     """Show the last lines of every instance of a service."""
@@ -64,9 +68,11 @@ def logs(
 @app.command()
 def predict(
     environment: Env,
-    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    service: Annotated[str, typer.Argument(metavar="SERVICE", autocompletion=completion.services)],
     data: Annotated[str, typer.Option("--data", "-d", help="JSON, @FILE or - (default: the version's own example).")] = "",
-    model: Annotated[str, typer.Option("--model", "-m", help="The model, where the service has several.")] = "",
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="The model, where the service has several.", autocompletion=completion.models)
+    ] = "",
 ) -> None:
     """Ask for one prediction through the proxy, as a client would."""
     from mlrelease.commands.inspect import predict as run  # noqa: PLC0415

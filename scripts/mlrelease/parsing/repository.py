@@ -16,7 +16,7 @@ def init(
     tracking_uri: Annotated[str, typer.Option(help="The MLflow server, e.g. ${MLFLOW_TRACKING_URI}.")] = "",
     listen: Annotated[str, typer.Option(help="host:port of the environment's proxy.")] = "",
     state_dir: Annotated[str, typer.Option(help="Where the environment keeps its state on the host.")] = "",
-    upgrade: Annotated[bool, typer.Option("--upgrade", help="Refresh schemas and unit of a repository that is there.")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Refresh schemas, unit and workflows of a repository.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="With --upgrade: show it, write nothing.")] = False,
 ) -> None:
     """Make a repository with a working example environment."""
@@ -38,8 +38,18 @@ def init(
 
 
 @app.command()
-def validate(offline: Annotated[bool, typer.Option("--offline", help="Files only: ask nobody.")] = False) -> None:
+def validate(
+    offline: Annotated[bool, typer.Option("--offline", help="Files only: ask nobody.")] = False,
+    pr: Annotated[
+        int | None, typer.Option("--pr", metavar="N", help="Say it on this pull request too: a check, annotations, a comment.")
+    ] = None,
+) -> None:
     """Report every finding in the files, and every pin's gates. Loads no model."""
+    if pr is not None:
+        from mlrelease.commands.pr_report import validate_pull_request  # noqa: PLC0415
+
+        with_workspace(lambda workspace: validate_pull_request(workspace, pr, offline=offline))
+        return
     from mlrelease.commands.validate import validate as run  # noqa: PLC0415
 
     with_workspace(lambda workspace: run(workspace, offline=offline))

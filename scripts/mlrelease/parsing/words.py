@@ -23,6 +23,7 @@ def approve(
     run_url: Annotated[str, typer.Option("--run-url", metavar="URL", help="The run in which it was given.")] = "",
     reason: Annotated[str, typer.Option("--reason", help="Why, if there is more to say than yes.")] = "",
     plan: Annotated[str, typer.Option("--plan", metavar="FILE", help="Refuse unless this plan (JSON) is still the plan.")] = "",
+    run_id: Annotated[str, typer.Option("--run", metavar="ID", help="Whoever approved this workflow run; with --plan.")] = "",
 ) -> None:
     """Say yes to exactly the changes that wait for an approval."""
 
@@ -30,7 +31,8 @@ def approve(
         from mlrelease.commands.approve import ApproveOptions  # noqa: PLC0415
         from mlrelease.commands.approve import approve as verb  # noqa: PLC0415
 
-        return verb(workspace, environment, ApproveOptions(tuple(service or ()), _seconds(expires), run_url, reason, plan))
+        options = ApproveOptions(tuple(service or ()), _seconds(expires), run_url, reason, plan, run_id)
+        return verb(workspace, environment, options)
 
     with_workspace(run)
 
