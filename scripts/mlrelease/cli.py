@@ -12,15 +12,17 @@ import typer
 
 from mlrelease.parsing import repository  # isort: skip - the order of these is the order of the help
 from mlrelease.parsing import deployments  # isort: skip
+from mlrelease.parsing import questions  # isort: skip
 from mlrelease.parsing import pins  # isort: skip
 from mlrelease.parsing import authoring  # isort: skip
 from mlrelease.parsing import words  # isort: skip
 from mlrelease.parsing import instances  # isort: skip
+from mlrelease.parsing import releases  # isort: skip
 from mlrelease.parsing import upkeep  # isort: skip
 from mlrelease.parsing.app import app
 from mlrelease.parsing.boundary import MISUSED, interrupted, misused, unexpected
 
-VERBS = (repository, deployments, pins, authoring, words, instances, upkeep)
+VERBS = (repository, deployments, questions, pins, authoring, words, instances, releases, upkeep)
 """Importing them registers their verbs."""
 
 

@@ -1,4 +1,4 @@
-"""`init DIR`: a repository to start from: the example environment, schemas and a systemd unit, one commit."""
+"""`init DIR`: a repository to start from: the example environment, schemas, a systemd unit, workflows, one commit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlrelease.commands.vendored import vendored_files, with_record
+from mlrelease.commands.shipped import vendored_files
+from mlrelease.commands.vendored import with_record
 from mlrelease.errors import Error, UsageError
 from mlrelease.files import bundled
 from mlrelease.forge.git import Git
+from mlrelease.model.spec import SourceFile
 from mlrelease.render.report import Report
 from mlrelease.spec.edit import set_scalar
 
@@ -106,11 +108,12 @@ def _undone(root: Path) -> Iterator[None]:
 
 
 def _files(options: InitOptions) -> dict[str, bytes]:
+    from mlrelease.spec.load import load  # noqa: PLC0415 - pydantic costs 0.1 s that `--help` does not pay
+
     files = {
         f"environments/{path.relative_to(bundled('environments')).as_posix()}": path.read_bytes()
         for path in sorted(bundled("environments").rglob("*.yaml"))
     }
-    files |= with_record(vendored_files())
     if options.tracking_uri:
         files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("tracking_uri",), options.tracking_uri)
     if options.listen:
@@ -121,5 +124,7 @@ def _files(options: InitOptions) -> dict[str, bytes]:
         indent = listen[: len(listen) - len(listen.lstrip())]
         files[ENVIRONMENT] = files[ENVIRONMENT].replace(listen, listen + indent + b"state_dir: here\n")
         files[ENVIRONMENT] = set_scalar(files[ENVIRONMENT], ("target", "state_dir"), options.state_dir)
+    spec = load({path: SourceFile(data) for path, data in files.items()})
+    files |= with_record(vendored_files(spec.environments.values(), branch=options.branch))
     files["README.md"] = README.encode()
     return files

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mlrelease.commands.forms import environment_text, model_text, service_text, state_of
 from mlrelease.commands.output import say
 from mlrelease.commands.placing import check_free, checked, put, service_of, worktree, writable
+from mlrelease.commands.vendored import deploy_again
 from mlrelease.commands.versions import find_version, keep_golden, listed, refused, to_load
 from mlrelease.commands.workspace import Workspace, cache_folder
 from mlrelease.delivery.admission import NotAdmittedError
@@ -58,7 +59,10 @@ class NewModel:
 
 
 def new_environment(workspace: Workspace, name: str, options: NewEnvironment) -> Report:
-    """Writes `environments/NAME/environment.yaml`. Raises `UsageError` for a bad name, `Error` for what would be invalid."""
+    """Writes `environments/NAME/environment.yaml`, and the workflow that waits for it where nobody changed that one.
+
+    Raises `UsageError` for a bad name, `Error` for what would be invalid.
+    """
     _check_name(name)
     files = worktree(workspace)
     spec = workspace.worktree_spec()
@@ -77,9 +81,11 @@ def new_environment(workspace: Workspace, name: str, options: NewEnvironment) ->
     data = environment_text(name, values, like=like)
     check_free(workspace, path, data)
     after = checked(files, {path: data}, pending=INCOMPLETE)
-    sha = put(workspace, {path: data}, f"Add the environment {name}\n", commit=options.commit)
+    workflow = deploy_again(workspace, after.environments)
+    sha = put(workspace, {path: data, **workflow}, f"Add the environment {name}\n", commit=options.commit)
     made = after.environments[name]
     details = [f"MLflow: {made.tracking_uri}", f"answers at {made.target.listen}", f"alias: {made.alias or 'none'}"]
+    details += [f"{place}: waits for it after a push" for place in workflow if place.endswith(".yml")]
     return _report(name, path, sha, details, f"mlrelease new service {name} NAME --image REPOSITORY:TAG@sha256:…")
 
 

@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mlrelease.commands.placing import put
+from mlrelease.commands.shipped import shipped_as, vendored_files
 from mlrelease.commands.workspace import Workspace
 from mlrelease.errors import Error, UsageError
-from mlrelease.files import bundled, version
+from mlrelease.files import version
 from mlrelease.forge.git import Git
 from mlrelease.model.bundle import sha256_digest
+from mlrelease.model.spec import EnvironmentSpec
 from mlrelease.render.report import Report
+from mlrelease.render.workflow import PATH as DEPLOY
 
 RECORD = ".mlrelease/vendored.json"
 VERSION = ".mlrelease-version"
 HEADERS = ("file", "what", "reason")
-_PLACES = ("templates", ".mlrelease", VERSION)
+_PLACES = ("templates", ".github", ".mlrelease", VERSION)
 
 
 class What(StrEnum):
@@ -43,13 +46,6 @@ class Line:
     path: str
     what: What
     reason: str = ""
-
-
-def vendored_files() -> dict[str, bytes]:
-    """The files by their path in a repository: schemas for editors, the agent's systemd unit."""
-    templates = bundled("templates")
-    chosen = [*sorted((templates / "schemas").glob("*.json")), *sorted((templates / "systemd").glob("*.service"))]
-    return {f"templates/{path.relative_to(templates).as_posix()}": path.read_bytes() for path in chosen}
 
 
 def with_record(files: Mapping[str, bytes], kept: Mapping[str, str] | None = None) -> dict[str, bytes]:
@@ -73,7 +69,7 @@ def upgrade(workspace: Workspace, *, dry_run: bool) -> Report:
     recorded = _record(there)
     lines: list[Line] = []
     changed: dict[str, bytes] = {}
-    shipped = vendored_files()
+    shipped = vendored_files(workspace.worktree_spec().environments.values(), branch=workspace.branch.branch)
     for path, data in shipped.items():
         line = _judge(git, path, data, there.get(path), recorded)
         lines.append(line)
@@ -97,6 +93,23 @@ def upgrade(workspace: Workspace, *, dry_run: bool) -> Report:
     return _report(lines, made_by, sha, pending=bool(changed) and dry_run)
 
 
+def deploy_again(workspace: Workspace, environments: Mapping[str, EnvironmentSpec]) -> dict[str, bytes]:
+    """The workflow `deploy` for these environments, with the record of it; nothing where there is none, or it was changed."""
+    there = {path: source.data for place in _PLACES for path, source in workspace.git.worktree(place).items()}
+    recorded = _record(there)
+    if recorded is None or DEPLOY not in there or recorded.get(DEPLOY) != sha256_digest(there[DEPLOY]):
+        return {}
+    made = vendored_files(environments.values(), branch=workspace.branch.branch).get(DEPLOY)
+    head = workspace.git.head()
+    committed = workspace.git.tree(head, DEPLOY).get(DEPLOY) if head else None
+    # what a killed run wrote and did not commit is still to be committed
+    if made is None or (made == there[DEPLOY] and committed is not None and committed.data == made):
+        return {}
+    record = json.loads(there[RECORD])
+    record["files"][DEPLOY] = sha256_digest(made)
+    return {DEPLOY: made, RECORD: json.dumps(record, indent=2, sort_keys=True).encode() + b"\n"}
+
+
 def _judge(git: Git, path: str, data: bytes, here: bytes | None, recorded: Mapping[str, str] | None) -> Line:
     if here == data:
         return Line(path, What.CURRENT)
@@ -109,8 +122,9 @@ def _judge(git: Git, path: str, data: bytes, here: bytes | None, recorded: Mappi
     written = sha256_digest(first) if first is not None else (recorded or {}).get(path)
     if written == sha256_digest(here):
         return Line(path, What.REPLACED)
-    ours = bundled("templates") / path.removeprefix("templates/")
-    return Line(path, What.LEFT, f"you changed it: git diff --no-index {shlex.quote(path)} {shlex.quote(str(ours))}")
+    ours = shipped_as(path)
+    shown = f"git diff --no-index {shlex.quote(path)} {shlex.quote(str(ours))}"
+    return Line(path, What.LEFT, f"you changed it: {shown if ours else 'move it away to have it made again'}")
 
 
 def _first(git: Git, path: str) -> bytes | None:

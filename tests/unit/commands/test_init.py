@@ -7,9 +7,12 @@ import subprocess
 import sys
 
 import pytest
+from mlrelease.commands.new import NewEnvironment, new_environment
+from mlrelease.commands.shipped import WORKFLOWS
 from mlrelease.commands.vendored import RECORD, VERSION, upgrade, vendored_files
 from mlrelease.errors import Error, UsageError
 from mlrelease.model.bundle import sha256_digest
+from mlrelease.render.workflow import PATH as DEPLOY
 from support.newcomer import as_json, golden, newcomer, text
 from support.repositories import git
 
@@ -50,7 +53,10 @@ def test_init_vendors_schemas_and_unit_and_says_so(here):
     """Every file with the hash of its bytes, and the version that wrote them."""
     record = json.loads(here.read(RECORD))
     assert set(record) == {"schema", "version", "files"}
-    assert set(record["files"]) == {UNIT, MODEL, SERVICE, "templates/schemas/environment.v1.json"}
+    assert {UNIT, MODEL, SERVICE, "templates/schemas/environment.v1.json"} <= set(record["files"])
+    workflows = {p.removeprefix(".github/workflows/") for p in record["files"] if p.startswith(".github/workflows/")}
+    assert workflows == {f"{name}.yml" for name in (*WORKFLOWS, "deploy")}
+    assert {".github/actions/setup-mlrelease/action.yml", ".github/zizmor.yml", ".github/CODEOWNERS"} <= set(record["files"])
     for path, digest in record["files"].items():
         assert sha256_digest((here.root / path).read_bytes()) == digest
     assert here.read(VERSION).strip() == record["version"]
@@ -249,3 +255,71 @@ def test_the_program_takes_the_options(here, tmp_path):
     assert run("init", str(here.root), "--upgrade", cwd=tmp_path).returncode == 0
     assert here.read(MODEL).encode() == vendored_files()[MODEL]
     assert run("init", "--upgrade", cwd=tmp_path).returncode == 1
+
+
+# -- the workflow that is made from the environments ----------------------------------------------------------------
+
+
+def jobs_of(made):
+    import yaml
+
+    return [job for job in yaml.safe_load(made.read(DEPLOY))["jobs"] if job != "all-green"]
+
+
+def test_the_first_workflow_waits_for_the_example(here):
+    """One environment, one job."""
+    assert jobs_of(here) == ["deploy-production"]
+
+
+def test_the_workflow_follows_the_environments(here):
+    """A new one is in it with its commit; what is changed by hand, after an upgrade; both recorded as ours."""
+    new_environment(here, "staging", NewEnvironment(like="production"))
+    assert jobs_of(here) == ["deploy-production", "deploy-staging"]
+    file = here.root / "environments/production/environment.yaml"
+    file.write_text(
+        file.read_text().replace(
+            "environment: production\n", "environment: production\npromotes_from: staging\napproval: required\n"
+        )
+    )
+    here.commit("Promote from staging")
+    assert what(upgrade(here, dry_run=False))[DEPLOY] == "replaced"
+    assert jobs_of(here) == ["deploy-staging", "plan-production", "approve-production", "deploy-production"]
+    assert what(upgrade(here, dry_run=False))[DEPLOY] == "current"
+
+
+@pytest.mark.parametrize("how", ["changed", "removed", "without a record"])
+def test_a_workflow_that_is_the_users_is_left(here, how):
+    """By a new environment, and by an upgrade."""
+    if how == "changed":
+        here.write(DEPLOY, here.read(DEPLOY) + "# mine\n")
+    elif how == "removed":
+        (here.root / DEPLOY).unlink()
+    else:
+        (here.root / RECORD).unlink()
+    here.commit("Mine")
+    before = here.read(DEPLOY) if how != "removed" else None
+    new_environment(here, "staging", NewEnvironment(like="production"))
+    assert (here.read(DEPLOY) if (here.root / DEPLOY).exists() else None) == before
+    assert git(here.root, "show", "--name-only", "--format=", "HEAD") == "environments/staging/environment.yaml"
+    if how == "changed":
+        [line] = [line for line in upgrade(here, dry_run=False).rows if line[0] == DEPLOY]
+        assert line[1:] == ("left", "you changed it: move it away to have it made again")
+
+
+def test_a_damaged_record_stops_a_new_environment(here):
+    """With what to do, and before anything is written."""
+    here.write(RECORD, "{")
+    before = here.everything
+    with pytest.raises(Error, match="damaged"):
+        new_environment(here, "staging", NewEnvironment(like="production"))
+    assert here.everything == before
+
+
+def test_another_branch_is_in_every_workflow(tmp_path):
+    """What `--branch` says at the start."""
+    made = newcomer(tmp_path, branch="trunk")
+    for name in (*WORKFLOWS, "deploy"):
+        text = made.read(f".github/workflows/{name}.yml")
+        assert "branches: [main]" not in text, name
+        assert "- main" not in text, name
+    assert "- trunk" in made.read(DEPLOY)

@@ -17,9 +17,11 @@ from mlrelease.commands.new import (
     new_model,
     new_service,
 )
+from mlrelease.commands.vendored import RECORD
 from mlrelease.errors import Error, UnavailableError, UsageError
 from mlrelease.model.bundle import model_key
 from mlrelease.model.event import Rejected
+from mlrelease.render.workflow import PATH as DEPLOY
 from mlrelease.spec.load import load
 from support.fake_registry import pin_of
 from support.newcomer import IMAGE, as_json, golden, newcomer, text
@@ -65,7 +67,7 @@ def test_a_new_environment_is_this_file_and_this_report(here, case, options, cap
     report = new_environment(here, "staging", options)
     golden(f"new/{case}.txt", text(report, capsys) + "\n" + here.read(STAGING), update=update_golden)
     assert (here.subjects[0] == "Add the environment staging") is options.commit
-    assert here.status == ("" if options.commit else "?? environments/staging/")
+    assert here.status == ("" if options.commit else f"M {DEPLOY}\n M {RECORD}\n?? environments/staging/")
 
 
 def test_a_new_service_is_this_file_and_this_report(here, capsys, update_golden):
@@ -387,7 +389,7 @@ def test_other_edits_stay_as_they_are(here):
     here.write("staged.txt", "staged\n")
     git(here.root, "add", "staged.txt")
     new_environment(here, "staging", NewEnvironment())
-    assert git(here.root, "show", "--name-only", "--format=", "HEAD") == STAGING
+    assert git(here.root, "show", "--name-only", "--format=", "HEAD").splitlines() == [DEPLOY, RECORD, STAGING]
     assert sorted(here.status.split("\n")) == ["A  staged.txt", "M README.md"]
 
 
