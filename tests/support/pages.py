@@ -147,9 +147,14 @@ class Reader:
             self.agent.wait(30)
             self.agent = None
         folders = [str(state) for state in self.states.values()]
-        for process in psutil.process_iter(["pid", "cmdline"]):
-            words = process.info["cmdline"] or ()
-            if any(folder in word for word in words for folder in folders):
+
+        def left() -> list[psutil.Process]:
+            found = psutil.process_iter(["pid", "cmdline"])
+            return [p for p in found if any(folder in word for word in p.info["cmdline"] or () for folder in folders)]
+
+        # Until none is left: a supervisor that still lives starts another for each that ends.
+        while processes := left():
+            for process in processes:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
                     process.wait(10)
