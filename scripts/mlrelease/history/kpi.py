@@ -46,7 +46,10 @@ class Kpis:
 
 @dataclass(frozen=True, slots=True)
 class KpiReport:
-    """The window (`since` not before the ledger's first event, `until` not included), and the figures in it."""
+    """The window, and the figures in it: `since` is not before the ledger's first event, `until` is not included.
+
+    Without an event both are the same moment.
+    """
 
     environment: str
     since: float
@@ -59,7 +62,7 @@ def kpis(
     events: Sequence[Event | UnknownEvent], environment: str, landings: Landings, *, since: float, until: float
 ) -> KpiReport:
     """The figures of what was recorded from `since` up to `until`. What came after may still make a Change a failed one."""
-    began = max(since, min((event.at for event in events), default=since))
+    began = max(since, min((event.at for event in events), default=until))
     within = [deed for deed in deeds(events, environment, landings) if since <= deed.at < until]
     waited = [wait for wait in waits(events, environment, landings) if since <= wait.at < until]
     by_service: dict[str, tuple[list[Deed], list[Wait]]] = {}

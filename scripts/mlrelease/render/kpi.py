@@ -33,7 +33,7 @@ def kpi_report(kpis: KpiReport, *, service: str = "", notes: tuple[str, ...] = (
     of_all = shown[service] if service else kpis.total
     if len(rows) != 1:
         rows.insert(0, _row(ALL, kpis.total))
-    span = f"{iso(kpis.since)[:19]}Z to {iso(kpis.until)[:19]}Z"
+    span = f"{iso(kpis.since)[:19]}Z to {iso(kpis.until)[:19]}Z" if kpis.since < kpis.until else "nothing was recorded yet"
     counted = f"deployments {of_all.deployments}, failed changes {of_all.failures.part} of {of_all.failures.whole}"
     unplaced = (f"deployments without a lead time: {of_all.unplaced}; their commits are not on the tracked branch here",)
     return Report(
