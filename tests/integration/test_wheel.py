@@ -15,6 +15,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from mlrelease.commands.shipped import WORKFLOWS
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = (ROOT / "VERSION").read_text().strip()
@@ -85,7 +86,8 @@ def test_it_holds_the_package_and_its_metadata_only(names):
     unwanted = re.compile(
         r"(^|/)(tests?|benchmarks|docs|__pycache__|\.[^/]*|conftest\.py|test_[^/]*)(/|$)|\.py[co]$|\.egg-info"
     )
-    assert [name for name in names if unwanted.search(name) and not name.endswith(".gitkeep")] == []
+    named = [name.replace("mlrelease/_files/.github/", "mlrelease/_files/") for name in names]
+    assert [name for name in named if unwanted.search(name) and not name.endswith(".gitkeep")] == []
 
 
 def test_every_module_and_every_template_is_in_it(names):
@@ -96,6 +98,8 @@ def test_every_module_and_every_template_is_in_it(names):
     }
     for folder in ("templates", "environments"):
         wanted |= {f"mlrelease/_files/{path.relative_to(ROOT)}": path for path in (ROOT / folder).rglob("*") if path.is_file()}
+    shipped = [*(f"workflows/{name}.yml" for name in WORKFLOWS), "actions/setup-mlrelease/action.yml", "zizmor.yml"]
+    wanted |= {f"mlrelease/_files/.github/{path}": ROOT / ".github" / path for path in shipped}
     assert set(wanted) <= set(names)
     assert {name for name in names if name.startswith("mlrelease/")} - set(wanted) == set()
 
