@@ -67,7 +67,7 @@ def interrupted() -> int:
 def wants_json() -> bool:
     """Whether JSON was asked for, also where the command line could not be read to its end."""
     words = sys.argv[1:]
-    pairs = zip(words, [*words[1:], ""], strict=True)
+    pairs = zip(words, [*words[1:], ""], strict=False)  # without a word there is no pair
     asked = any(w in ("-ojson", "--output=json") or (w in ("-o", "--output") and after == "json") for w, after in pairs)
     return given.output == "json" or asked
 
