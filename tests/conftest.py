@@ -22,6 +22,21 @@ def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="rewrite the expected output of golden cases")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _environment_as_it_was():
+    """A module leaves no variable behind: fixtures of the next module on the same worker would see it."""
+    before = dict(os.environ)
+    yield
+    after = dict(os.environ)
+    for found in (before, after):
+        found.pop("PYTEST_CURRENT_TEST", None)
+    os.environ.update(before)
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    assert not changed, f"changed by this module's fixtures or tests: {', '.join(changed)}"
+
+
 @pytest.fixture
 def update_golden(request) -> bool:
     """Whether golden files are to be rewritten instead of compared."""

@@ -164,10 +164,13 @@ class Pair(World):
 
 @contextmanager
 def identity() -> Iterator[None]:
-    """A name for git's commits, where a fixture of a whole module makes some."""
+    """A name for git's commits, where a fixture of a whole module makes some; dates that `past.dated` sets end with it."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in GIT_IDENTITY.items():
             patch.setenv(name, value)
+        for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):
+            patch.setenv(name, "")
+            patch.delenv(name)
         yield
 
 

@@ -45,7 +45,7 @@ class Past:
 
 
 def dated(pair: Pair) -> None:
-    """Commits of the laptop are made at the world's clock."""
+    """Commits are made at the world's clock, until the `identity()` around it ends."""
     os.environ["GIT_AUTHOR_DATE"] = os.environ["GIT_COMMITTER_DATE"] = f"@{int(pair.clock)} +0000"
 
 
