@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.estate import Estate
+from support.program import program
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -47,11 +48,13 @@ def parts(command):
 
 def run(estate: Estate, command: str, expected: int) -> str:
     """One documented command in the laptop's clone."""
-    program, *arguments = command.split()
-    words = [sys.executable, "-m", "mlrelease.cli", *arguments] if program == "mlrelease" else [program, *arguments]
-    done = subprocess.run(
-        words, cwd=estate.laptop, env=estate.environ(), capture_output=True, text=True, timeout=120, check=False
-    )
+    words = command.split()
+    if words[0] == "mlrelease":
+        done = program(*words[1:], cwd=estate.laptop, environ=estate.environ(), timeout=120)
+    else:
+        done = subprocess.run(
+            words, cwd=estate.laptop, env=estate.environ(), capture_output=True, text=True, timeout=120, check=False
+        )
     assert done.returncode == expected, f"{command}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr
     return done.stdout

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 from mlrelease.commands.doctor.checks import WHY, WHY_GITHUB
@@ -14,6 +12,7 @@ from mlrelease.model.spec import TargetKind
 from support.docker_registry import PROGRAM, push, running_docker_registry
 from support.doctor_hub import NAME, unspoilt, well
 from support.estate import free_port
+from support.program import program
 from support.repositories import git
 
 pytestmark = [pytest.mark.xdist_group("doctor-process"), pytest.mark.timeout(300)]
@@ -45,15 +44,8 @@ def ward(well_ward):
 def doctor(ward, mlflow_uri, *words, **variables):
     """The process: exit code, JSON, everything that it said."""
     known = {"MLFLOW_TRACKING_URI": mlflow_uri, **ward.variables, **variables}
-    done = subprocess.run(
-        [sys.executable, "-m", "mlrelease.cli", "--output", "json", "doctor", *words],
-        cwd=ward.clone.root,
-        env={name: value for name, value in {**os.environ, **known}.items() if value},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environ = {name: value for name, value in {**os.environ, **known}.items() if value}
+    done = program("--output", "json", "doctor", *words, cwd=ward.clone.root, environ=environ, timeout=120)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, json.loads(done.stdout), done.stdout + done.stderr
 

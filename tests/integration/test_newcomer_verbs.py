@@ -15,6 +15,7 @@ from mlrelease.commands.doctor.checks import WHY
 from support.estate import free_port
 from support.mlflow_server import register
 from support.newcomer import IMAGE
+from support.program import program
 from support.repositories import git
 
 
@@ -32,15 +33,8 @@ class Team:
         return self.root / "lap"
 
     def cli(self, *words: str, expect: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "mlrelease.cli", *words],
-            cwd=cwd or self.laptop,
-            env={**os.environ, "MLFLOW_TRACKING_URI": self.uri, "XDG_CACHE_HOME": str(self.root / "cache")},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        known = {**os.environ, "MLFLOW_TRACKING_URI": self.uri, "XDG_CACHE_HOME": str(self.root / "cache")}
+        done = program(*words, cwd=cwd or self.laptop, environ=known, timeout=180)
         assert done.returncode == expect, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("proven"), pytest.mark.t
 @pytest.fixture(scope="module")
 def estate(tmp_path_factory, mlflow_uri):
     """Version 1 deployed, bundles kept warm for ten minutes."""
-    estate = Estate(tmp_path_factory.mktemp("p"), mlflow_uri).create()
+    estate = Estate(tmp_path_factory.mktemp("p"), mlflow_uri).create(replicas=2)
     estate.cli("deploy", "production", cwd=estate.host)
     yield estate
     estate.down()

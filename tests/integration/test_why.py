@@ -6,8 +6,6 @@ The past is made once: version 1, version 2 (trained in a run that logged its da
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 import urllib.request
 
@@ -17,6 +15,7 @@ from mlrelease.commands.why import WhyOptions, why
 from mlrelease.model.when import iso
 from support.estate import Estate
 from support.mlflow_server import running_mlflow
+from support.program import program
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("why"), pytest.mark.timeout(600)]
 
@@ -127,16 +126,9 @@ def test_the_switch_lies_within_seconds(past):
 def test_a_real_answer_leads_to_commit_run_and_data(past):
     """Out of the headers that the proxy and the server wrote."""
     estate = past["estate"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mlrelease.cli", "--output", "json", "why", "--request", "-"],
-        cwd=estate.laptop,
-        env=estate.environ(),
-        input=past["answered"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    given = past["answered"].encode()
+    words = ("--output", "json", "why", "--request", "-")
+    done = program(*words, cwd=estate.laptop, environ=estate.environ(), timeout=120, given=given)
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     (explanation,) = data["explanations"]

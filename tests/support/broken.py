@@ -8,7 +8,6 @@ import re
 import resource
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import psutil
 from support.estate import GIT_IDENTITY, free_port
+from support.program import COMMAND, program
 
 SECRET = "s3cret"
 DEAD_MLFLOW = f"http://bob:{SECRET}-password@127.0.0.1:9/?token={SECRET}-query"
@@ -73,20 +73,23 @@ def run(
 ) -> Ran:
     """One run; asserts what holds of every run: bounded, no traceback, no credential, nothing a terminal would act on."""
     began = time.monotonic()
-    # Root without its power over the rights of files: what is somebody else's, or has no right set, is out of reach.
-    weak = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if powerless and os.geteuid() == 0 else []
-    done = subprocess.run(
-        [*weak, sys.executable, "-m", "mlrelease.cli", *arguments],
-        cwd=cwd,
-        env=dict(environ),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=limit_s,
-        check=False,
-        preexec_fn=_smaller_files(largest_file) if largest_file else None,
-    )
-    out, err = (text.decode(errors="backslashreplace") for text in (done.stdout, done.stderr))
-    ran = Ran(arguments, done.returncode, out, err, time.monotonic() - began)
+    if powerless or largest_file:
+        # Root without its power over the rights of files: what is somebody else's, or has no right set, is out of reach.
+        weak = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if powerless and os.geteuid() == 0 else []
+        done = subprocess.run(
+            [*weak, *COMMAND, *arguments],
+            cwd=cwd,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            errors="backslashreplace",
+            timeout=limit_s,
+            check=False,
+            preexec_fn=_smaller_files(largest_file) if largest_file else None,
+        )
+    else:
+        done = program(*arguments, cwd=cwd, environ=environ, timeout=limit_s)
+    ran = Ran(arguments, done.returncode, done.stdout, done.stderr, time.monotonic() - began)
     hold(ran)
     return ran
 

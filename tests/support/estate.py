@@ -5,17 +5,22 @@ Slow to make (seconds), so tests share one per module.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Self
 
 from mlrelease.commands.workspace import Workspace, new_ulid, open_workspace
 from mlrelease.delivery.site import Site
@@ -24,6 +29,7 @@ from mlrelease.model.bundle import Digest, ModelPin, model_key
 from mlrelease.model.event import Unrejected
 from mlrelease.spec.edit import set_model_pin, set_scalar
 from support.mlflow_server import register
+from support.program import program
 
 GIT_IDENTITY = {
     f"GIT_{who}_{what}": value
@@ -51,9 +57,17 @@ def until(condition, *, seconds: float = 30.0, what: str = "the condition"):
     raise AssertionError(f"{what} did not come true in {seconds} s")
 
 
+@cache
+def _made(uri: str) -> Estate:
+    """The estate that others are copies of, in a folder that goes with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="estate-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Estate(folder / "e", uri).make()
+
+
 @dataclass
 class Estate:
-    """One environment `production` with one service `wine` of two replicas."""
+    """One environment `production` with one service `wine`, of one replica unless said."""
 
     root: Path
     uri: str
@@ -81,15 +95,7 @@ class Estate:
 
     def cli(self, *arguments: str, cwd: Path | None = None, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """The program as a person runs it, in the laptop's clone unless said."""
-        done = subprocess.run(
-            [sys.executable, "-m", "mlrelease.cli", *arguments],
-            cwd=cwd or self.laptop,
-            env=self.environ(),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = program(*arguments, cwd=cwd or self.laptop, environ=self.environ(), timeout=120)
         assert "Traceback" not in done.stdout + done.stderr, done.stderr
         if expect is not None:
             assert done.returncode == expect, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -111,8 +117,26 @@ class Estate:
         assert done.returncode == 0, f"git {arguments}: {done.stderr}"
         return done.stdout.strip()
 
-    def create(self, *, keep_warm: str = "10m") -> Estate:
-        """Versions 1 and 2 registered, the repository made by `init`, both pinned once so that their goldens are known."""
+    def create(self, *, keep_warm: str = "10m", replicas: int = 1) -> Self:
+        """Versions 1 and 2 registered, the repository made by `init`, both pinned once so that their goldens are known.
+
+        Made once for each MLflow; every further one is a copy that listens and keeps its state elsewhere.
+        """
+        made = _made(self.uri)
+        shutil.copytree(made.root, self.root, symlinks=True, dirs_exist_ok=True)
+        self.pins = dict(made.pins)
+        file = self.laptop / "environments/production/environment.yaml"
+        text = file.read_text().replace(f"127.0.0.1:{made.port}", f"127.0.0.1:{self.port}")
+        file.write_text(text.replace(str(made.state), str(self.state)))
+        file.write_bytes(set_scalar(file.read_bytes(), ("keep_warm",), keep_warm))
+        service = self.laptop / "environments/production/services/wine.yaml"
+        service.write_bytes(set_scalar(service.read_bytes(), ("replicas",), str(replicas)))
+        self.commit("A place of its own")
+        self.git("clone", "--quiet", "o.git", "host", cwd=self.root)
+        return self
+
+    def make(self) -> Self:
+        """What `create` copies: real versions, a real `init`, real bumps; no clone for a host yet."""
         self.root.mkdir(parents=True, exist_ok=True)
         self._register()
         self.git("init", "--quiet", "--bare", "--initial-branch=main", "o.git", cwd=self.root)
@@ -129,9 +153,6 @@ class Estate:
             str(self.state),
             cwd=self.root,
         )
-        file = self.laptop / "environments/production/environment.yaml"
-        file.write_bytes(set_scalar(file.read_bytes(), ("keep_warm",), keep_warm))
-        self.git("commit", "--quiet", "--allow-empty", "-am", "keep_warm")
         for version in ("2", "1"):
             done = self.cli("bump", "production", "wine", "--to", version)
             assert "stored in the ledger" in done.stdout
@@ -139,7 +160,6 @@ class Estate:
             digest = next(line.split()[1] for line in body.splitlines() if line.startswith("digest:"))
             self.pins[version] = ModelPin("wine", version, Digest(digest))
         self.git("push", "--quiet", "origin", "main")
-        self.git("clone", "--quiet", "o.git", "host", cwd=self.root)
         return self
 
     def _register(self) -> None:

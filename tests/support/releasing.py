@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -97,23 +95,6 @@ class Shop(World):
 
     def read(self, path: str, revision: str = "HEAD") -> str:
         return git(self.laptop, "show", f"{revision}:{path}")
-
-    def copy(self, root: Path) -> Shop:
-        """The same shop in another folder, from here on on its own: making one takes seconds, copying it does not."""
-        shutil.copytree(self.root, root, symlinks=True)
-        if self.remote:
-            git(root / "host", "remote", "set-url", "origin", "../origin.git")
-        registry = replace(
-            self.registry, contents=dict(self.registry.contents), facts=dict(self.registry.facts), lock=threading.Lock()
-        )
-        return replace(
-            self,
-            root=root,
-            registry=registry,
-            target=copy.deepcopy(self.target),
-            pins=dict(self.pins),
-            counter=copy.copy(self.counter),
-        )
 
     def save(self, path: Path) -> Path:
         """The shop in a file, for another process."""

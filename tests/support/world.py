@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import itertools
+import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Self
 
+import pytest
 from mlrelease.delivery import source
 from mlrelease.delivery.passes import Order, PassResult, run_pass
 from mlrelease.delivery.site import Site, open_ledger
@@ -22,6 +27,7 @@ from mlrelease.history.fold import History, fold
 from mlrelease.model.bundle import ModelPin
 from mlrelease.registries.cache import ArtifactCache
 from mlrelease.spec.edit import set_model_pin, set_scalar
+from support.estate import GIT_IDENTITY
 from support.fake_registry import FakeRegistry, pin_of
 from support.fake_target import FakeTarget
 
@@ -70,6 +76,17 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@cache
+def _made(services: tuple[str, ...], remote: bool) -> Path:
+    """The folder of a world that others are copies of; it goes with this process."""
+    folder = Path(tempfile.mkdtemp(prefix="world-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in GIT_IDENTITY.items():
+            patch.setenv(name, value)
+        return World(folder / "w", services=services, remote=remote)._make().root
+
+
 @dataclass
 class World:
     """`laptop` is where people commit; `host` is the clone that passes read."""
@@ -107,8 +124,19 @@ class World:
                 self.site().ledger.put_golden(pin.digest, data)
         return self.pins[model, version]
 
-    def create(self) -> World:
-        """The repository with version 1 of every service's model pinned, pushed."""
+    def create(self) -> Self:
+        """The repository with version 1 of every service's model pinned, pushed.
+
+        Made once for these services; every further one is a copy, unless commits are dated: those are the caller's own.
+        """
+        if "GIT_COMMITTER_DATE" in os.environ:
+            return self._make()
+        shutil.copytree(_made(self.services, self.remote), self.root, symlinks=True, dirs_exist_ok=True)
+        for name in self.services:
+            self.pin(name, "1", golden=False)
+        return self
+
+    def _make(self) -> Self:
         self.root.mkdir(parents=True, exist_ok=True)
         git(self.root, "init", "--quiet", "--initial-branch=main", "laptop")
         if self.remote:
@@ -125,6 +153,7 @@ class World:
         if self.remote:
             git(self.laptop, "push", "--quiet", "-u", "origin", "main")
             git(self.root, "clone", "--quiet", "origin.git", "host")
+            git(self.host, "remote", "set-url", "origin", "../origin.git")  # wherever it is copied to
         for name in self.services:
             self.bump(name, "1")
         return self
@@ -132,8 +161,6 @@ class World:
     def copy(self, root: Path) -> Self:
         """The same world in another folder, from here on on its own: making one takes seconds, copying it does not."""
         shutil.copytree(self.root, root, symlinks=True)
-        if self.remote:
-            git(root / "host", "remote", "set-url", "origin", "../origin.git")
         registry = replace(
             self.registry, contents=dict(self.registry.contents), facts=dict(self.registry.facts), lock=threading.Lock()
         )
@@ -184,12 +211,14 @@ class World:
 
     def site(self, *, clone: Path | None = None) -> Site:
         """The place of `production` on this host, over the fakes."""
-        repository, branch = Git(clone or self.host), Tracked("origin" if self.remote else "", "main")
+        return self._site(self.desired(), clone or self.host)
+
+    def _site(self, desired: Desired, clone: Path) -> Site:
+        repository, branch = Git(clone), Tracked("origin" if self.remote else "", "main")
         state = self.root / "state"
         state.mkdir(exist_ok=True)
-        environment = self.desired().spec.environments["production"]
         return Site(
-            environment=environment,
+            environment=desired.spec.environments["production"],
             state_dir=state,
             git=repository,
             branch=branch,
@@ -217,7 +246,8 @@ class World:
     def run(self, **more: object) -> PassResult:
         """One pass at the tip; the clock moves on a minute."""
         self.clock += 60.0
-        return run_pass(self.site(), self.desired(), self.order(**more))
+        desired = self.desired()
+        return run_pass(self._site(desired, self.host), desired, self.order(**more))
 
     def history(self) -> History:
         return fold("production", self.site().ledger.read("production").events)
