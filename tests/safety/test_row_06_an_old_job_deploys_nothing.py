@@ -10,7 +10,11 @@ from mlrelease.delivery.passes import run_pass
 from mlrelease.errors import Error
 from support.world import git
 
-ALSO = ("tests/unit/delivery/test_passes.py::test_stale_tip_is_refused",)
+ALSO = (
+    "tests/unit/delivery/test_passes.py::test_stale_tip_is_refused",
+    "tests/unit/delivery/test_staleness.py::test_an_unknown_applied_revision_moves_nothing_forward",
+    "tests/unit/delivery/test_staleness.py::test_what_another_host_applied_is_fetched_and_compared",
+)
 
 
 def test_row_06_a_pass_takes_the_tip_not_the_commit_it_was_started_for(deployed):

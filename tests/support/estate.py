@@ -130,7 +130,7 @@ class Estate:
         file.write_text(text.replace(str(made.state), str(self.state)))
         file.write_bytes(set_scalar(file.read_bytes(), ("keep_warm",), keep_warm))
         service = self.laptop / "environments/production/services/wine.yaml"
-        service.write_bytes(set_scalar(service.read_bytes(), ("replicas",), str(replicas)))
+        service.write_text(service.read_text().replace("replicas: 2", f"replicas: {replicas}"))
         self.commit("A place of its own")
         self.git("clone", "--quiet", "o.git", "host", cwd=self.root)
         return self
