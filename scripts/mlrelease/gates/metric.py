@@ -121,6 +121,8 @@ def bounds_of(options: Mapping[str, Any]) -> Bounds:
 
 def _tolerance(written: float | str) -> Fraction:
     try:
+        if isinstance(written, str) and not written.endswith("%"):
+            raise ValueError(written)
         found = Fraction(written.removesuffix("%")) / 100 if isinstance(written, str) else exact(written)
     except (ValueError, ZeroDivisionError) as e:
         raise ValueError(f"max_regression is no tolerance: {written!r}") from e

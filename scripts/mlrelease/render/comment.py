@@ -13,7 +13,7 @@ from mlrelease.model.finding import Finding
 from mlrelease.render.report import cell, code, inert, table
 
 LONGEST_CELL = 240
-_MOVES, _GATES, _FINDINGS = 12_000, 20_000, 26_000
+_MOVES, _GATES, _BASELINES, _FINDINGS, _NOTES = 12_000, 18_000, 4_000, 24_000, 4_000
 """Characters of each section; together less than the 65,000 of a comment."""
 
 
@@ -44,12 +44,12 @@ def comment_text(checked: CheckedPull) -> str:
     if checked.gates:
         lines += ["#### Gates", ""]
         lines += _within(("environment", "model", "version", "gate", "status", "reason"), checked.gates, _GATES)
-        lines += ["", *(f"- {cell(_cut(line))}" for line in checked.baselines[:20]), ""]
+        lines += ["", *_listed(checked.baselines, _BASELINES), ""]
     if checked.findings:
         rows = [(f.place, f.rule, f.message, f.found, f.expected, f.fix) for f in checked.findings]
         lines += ["#### Findings", ""]
         lines += [*_within(("where", "rule", "what", "found", "expected", "to do"), rows, _FINDINGS), ""]
-    lines += [f"- {cell(_cut(note))}" for note in checked.notes[:20]]
+    lines += _listed(checked.notes, _NOTES)
     if checked.next:
         lines += ["", f"Next: {code(_cut(checked.next))}"]
     return "\n".join(lines) + "\n"
@@ -78,6 +78,18 @@ def _within(headers: Sequence[str], rows: Sequence[Sequence[str]], longest: int)
         size += len(line) + 1
         if size > longest:
             return [*lines, "", f"**… and {len(body) - number:,} more: the check's annotations and the log have them.**"]
+        lines.append(line)
+    return lines
+
+
+def _listed(sentences: Sequence[str], longest: int) -> list[str]:
+    """A line for each sentence, or for as many of the first as fit, and one that says how many do not."""
+    lines: list[str] = []
+    for sentence in sentences:
+        line = f"- {cell(_cut(sentence))}"
+        longest -= len(line) + 1
+        if longest < 0:
+            return [*lines, f"- … and {len(sentences) - len(lines):,} more: the log has them."]
         lines.append(line)
     return lines
 

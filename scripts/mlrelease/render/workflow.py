@@ -75,4 +75,7 @@ def quoted(branch: str) -> str:
     """A branch as a YAML scalar: plain where that is beyond doubt."""
     plain = branch.isascii() and branch.replace("-", "").replace("_", "").isalnum() and branch[0].isalpha()
     words = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
-    return branch if plain and branch.lower() not in words else json.dumps(branch)
+    if plain and branch.lower() not in words:
+        return branch
+    # JSON escapes what lies beyond U+FFFF as two halves, which YAML does not put together again
+    return json.dumps(branch, ensure_ascii=not branch.isprintable())
