@@ -100,7 +100,10 @@ def rollback_entries(environment: str, moves: Sequence[MovedBack]) -> tuple[Entr
     ]
     more = len(lines) - ROLLBACKS_SHOWN
     if more > 0:
-        lines = [*lines[:ROLLBACKS_SHOWN], Entry(Section.FIXED, f"{more} more rollback{'' if more == 1 else 's'} in {environment}", Level.PATCH)]
+        lines = [
+            *lines[:ROLLBACKS_SHOWN],
+            Entry(Section.FIXED, f"{more} more rollback{'' if more == 1 else 's'} in {environment}", Level.PATCH),
+        ]
     return tuple(lines)
 
 

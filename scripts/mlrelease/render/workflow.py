@@ -77,5 +77,9 @@ def quoted(branch: str) -> str:
     words = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
     if plain and branch.lower() not in words:
         return branch
-    # JSON escapes what lies beyond U+FFFF as two halves, which YAML does not put together again
-    return json.dumps(branch, ensure_ascii=not branch.isprintable())
+    # JSON would escape what lies beyond U+FFFF as two halves, which YAML does not put together again
+    return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(branch, ensure_ascii=False))
+
+
+def _escaped(sign: str) -> str:
+    return f"\\u{ord(sign):04x}" if sign <= "\uffff" else f"\\U{ord(sign):08x}"

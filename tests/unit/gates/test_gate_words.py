@@ -194,6 +194,32 @@ def test_what_reaches_or_keeps_something_to_call_is_not_in_the_policy(name):
     assert refusal(ScanReport((ScannedFile("m", "pickle", (name,)),), "s"), ()) != ""
 
 
+@pytest.mark.parametrize(
+    ("name", "allow", "opens"),
+    [
+        ("my.other", ["my.x"], False),
+        ("my.x", ["my.x"], True),
+        ("a.B", ["a.*"], True),
+        (".evil", [".*"], False),
+        ("/evil", ["/*"], False),
+        ("my.", ["my.*"], True),
+        ("my.x", [""], False),
+    ],
+    ids=[
+        "a name of one letter is no pattern",
+        "but itself",
+        "a module of one letter",
+        "a dot alone is no module",
+        "a slash alone is no folder",
+        "a name that is empty",
+        "nothing allows nothing",
+    ],
+)
+def test_what_a_policy_of_few_letters_allows(name, allow, opens):
+    """The star makes the pattern, and something stands before it."""
+    assert (refusal(ScanReport((ScannedFile("m", "pickle", (name,)),), "s"), allow) == "") is opens
+
+
 def test_the_default_policy_is_of_exact_names():
     """No pattern, no module as a whole, nothing of the kind `file:`; loaders are MLflow's own."""
     assert ALLOWED == NAMES | LOADERS
@@ -238,7 +264,12 @@ def test_the_default_policy_is_of_exact_names():
             ),
         ),
         ({}, subject(), Evidence(error="down", digest_error="a file is missing"), (ERRORED, "down", {})),
-        ({}, subject(), Evidence(None, asked=True, error="down"), (FAILED, "risk version 8 does not exist: it has no files", {})),
+        (
+            {},
+            subject(),
+            Evidence(None, asked=True, error="down"),
+            (FAILED, "risk version 8 does not exist: it has no files", {}),
+        ),
     ],
     ids=[
         "a first deploy within its limit",
@@ -356,13 +387,17 @@ def waiver(expires, approver="ada", metric=""):
     [
         (
             [waiver("2027-02-01"), waiver("2027-03-01", "bob")],
-            "waived by bob until 2027-03-01: harder test set (else inconclusive: m 1: nothing to compare with: "
-            "the baseline, version 7 (recorded), has no metric m)",
+            (
+                "waived by bob until 2027-03-01: harder test set (else inconclusive: m 1: nothing to compare with: "
+                "the baseline, version 7 (recorded), has no metric m)"
+            ),
         ),
         (
             [waiver("2026-02-01", metric="m"), waiver("2026-03-01", "bob", "n")],
-            "m 1: nothing to compare with: the baseline, version 7 (recorded), has no metric m; "
-            "the waiver of ada expired on 2026-02-01",
+            (
+                "m 1: nothing to compare with: the baseline, version 7 (recorded), has no metric m; "
+                "the waiver of ada expired on 2026-02-01"
+            ),
         ),
     ],
     ids=["of two in force the longer is named", "only one for this metric is said to have expired"],

@@ -27,7 +27,10 @@ def cut(text, version=V):
 @pytest.mark.parametrize(
     ("unreleased", "kept"),
     [
-        ("- See [docs].\n\n[docs]: https://x\n\n- And more.", {Section.CHANGED: "- See [docs].\n\n[docs]: https://x\n\n- And more."}),
+        (
+            "- See [docs].\n\n[docs]: https://x\n\n- And more.",
+            {Section.CHANGED: "- See [docs].\n\n[docs]: https://x\n\n- And more."},
+        ),
         (
             "### Added\n\n- See [docs].\n\n[docs]: https://x\n\n### Fixed\n\n- Late.",
             {Section.ADDED: "- See [docs].\n\n[docs]: https://x", Section.FIXED: "- Late."},
@@ -73,9 +76,11 @@ def test_lines_by_hand_are_read_by_section(unreleased, kept, behind):
         ),
         (
             f"## [Unreleased]\n\n- New.\n\n{OLD}\n{COMPARE}[1.1.0]: https://x/tag/v1.1.0\n",
-            f"## [Unreleased]\n\n## [1.2.0] - {DAY}\n\n### Changed\n\n- New.\n\n{OLD}\n"
-            "[Unreleased]: https://x/compare/v1.2.0...HEAD\n[1.2.0]: https://x/compare/v1.1.0...v1.2.0\n"
-            "[1.1.0]: https://x/tag/v1.1.0\n",
+            (
+                f"## [Unreleased]\n\n## [1.2.0] - {DAY}\n\n### Changed\n\n- New.\n\n{OLD}\n"
+                "[Unreleased]: https://x/compare/v1.2.0...HEAD\n[1.2.0]: https://x/compare/v1.1.0...v1.2.0\n"
+                "[1.1.0]: https://x/tag/v1.1.0\n"
+            ),
         ),
         (
             "## [Unreleased]\n\n- See [docs].\n\n[docs]: https://x\n\n- More.\n",
@@ -101,7 +106,11 @@ lines = st.lists(
 @settings(max_examples=60)
 def test_whatever_is_written_no_line_is_lost(written, older, linked):
     """All that stands under Unreleased stands in the file after a release, but for headings of sections."""
-    text = "\n".join(["# Changelog", "", "## [Unreleased]", "", *written, ""]) + (OLD if older else "") + (COMPARE if linked else "")
+    text = (
+        "\n".join(["# Changelog", "", "## [Unreleased]", "", *written, ""])
+        + (OLD if older else "")
+        + (COMPARE if linked else "")
+    )
     after = cut(text).splitlines()
     for line in written:
         if line.strip() and not line.startswith("###"):
@@ -232,9 +241,7 @@ def test_no_rollback_is_no_line():
     assert changelog.body({}, changelog.rollback_entries("production", [])) == ""
 
 
-@pytest.mark.parametrize(
-    ("length", "ends"), [(200, "x" * 5), (201, "xxxx…")], ids=["as long as a reason may be", "one more"]
-)
+@pytest.mark.parametrize(("length", "ends"), [(200, "x" * 5), (201, "xxxx…")], ids=["as long as a reason may be", "one more"])
 def test_a_reason_that_is_too_long_says_so(length, ends):
     """Cut before it is made inert: no entity is cut in two."""
     found = changelog.plain("x" * length)

@@ -43,7 +43,9 @@ def test_baselines_stand_only_beside_gates():
 )
 def test_sentences_that_do_not_fit_are_counted(kind, count):
     """A fleet has more models than a comment has lines: the first stand there, and how many are not shown."""
-    sentences = tuple(f"model number {number:04} is compared with version 1, which is recorded there" for number in range(count))
+    sentences = tuple(
+        f"model number {number:04} is compared with version 1, which is recorded there" for number in range(count)
+    )
     lines = comment_text(checked(gates=(GATE,), **{kind: sentences})).splitlines()
     shown = [line for line in lines if line.startswith("- model number")]
     assert shown == [f"- {sentence}" for sentence in sentences[: len(shown)]]

@@ -211,8 +211,10 @@ def test_a_change_as_json_is_whole():
         (
             "hold",
             START,
-            f"waits until {UNTIL}, or until somebody lifts the hold: "
-            "mlrelease unhold production (--service risk where it alone is held)",
+            (
+                f"waits until {UNTIL}, or until somebody lifts the hold: "
+                "mlrelease unhold production (--service risk where it alone is held)"
+            ),
         ),
         ("hold", 0.0, "waits for: mlrelease unhold production (--service risk where it alone is held)"),
         ("waiting", START, f"is tried again at {UNTIL} (at once: mlrelease deploy production --service risk)"),
