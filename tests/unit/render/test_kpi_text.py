@@ -124,15 +124,15 @@ def test_below_the_table_stands_what_is_behind_it():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({}, "production: deployments 0, failed changes 0 of 0, 2023-11-14T22:13:20Z to 2023-11-14T22:14:20Z"),
+        ({}, "production: deployments 0, failed changes 0 of 0, MINUTE"),
         ({"until": START}, "production: deployments 0, failed changes 0 of 0, nothing was recorded yet"),
-        ({"service": "risk"}, "production/risk: deployments 0, failed changes 0 of 0, 2023-11-14T22:13:20Z to 2023-11-14T22:14:20Z"),
+        ({"service": "risk"}, "production/risk: deployments 0, failed changes 0 of 0, MINUTE"),
     ],
     ids=["a window", "no time at all", "one service"],
 )  # fmt: skip
 def test_the_verdict_names_place_and_window(more, said):
     """Moments to the second."""
-    assert report(**more).verdict == said
+    assert report(**more).verdict == said.replace("MINUTE", "2023-11-14T22:13:20Z to 2023-11-14T22:14:20Z")
 
 
 def test_of_several_services_all_come_first_and_one_alone_is_all():
