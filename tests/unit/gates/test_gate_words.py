@@ -113,6 +113,12 @@ def test_what_was_looked_at_is_counted(files, counted):
     assert judge("scan", {}, subject(), scanned(*files)).reason == counted
 
 
+def test_what_nobody_asked_about_is_not_said_to_be_missing():
+    """Without an answer there is no word on whether the version exists."""
+    result = judge("scan", {}, subject(), Evidence())
+    assert (result.status, result.reason) == (SKIPPED, "files are read for changed pins only")
+
+
 def test_a_refusal_keeps_all_that_was_found():
     """Names with their files, what could not be read, what is known from attacks once, and who looked."""
     evil = ("my.Net", "posix.system")
@@ -154,8 +160,9 @@ def test_every_list_of_a_receipt_is_bounded(count):
         ("file:", "pickle", "import file:"),
         ("loader:", "pickle", "import loader:"),
         ("evil.x", "pickle", "import evil.x"),
+        ("evil:x", "pickle", "import evil:x"),
     ],
-    ids=["a source", "a file", "a loader", "a file without a name", "a loader without one", "a name"],
+    ids=["a source", "a file", "a loader", "a file without a name", "a loader without one", "a name", "a name with a colon"],
 )
 def test_what_loading_would_do_is_said_in_words(name, form, act):
     """Also of a file that has no path of its own."""
