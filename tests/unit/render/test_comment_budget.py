@@ -6,7 +6,8 @@ import re
 
 import pytest
 from mlrelease.model.finding import Finding
-from mlrelease.render.comment import LONGEST_CELL, CheckedPull, annotation_text, comment_text
+from mlrelease.render.comment import CheckedPull, annotation_text, comment_text
+from mlrelease.render.report import LONGEST_CELL
 
 GATE = ("production", "wine", "2", "metric", "failed", "rmse 90")
 
