@@ -167,8 +167,9 @@ def test_no_output_moves_the_cursor(line, styled):
         ("a\rb\x1b[0m", "b\x1b[0m"),
         ("\x1b]8;;http://x\x1b\\link", "link"),
         ("\x1bMup", "up"),
+        ("  done \t ", "  done \\t"),
     ],
-    ids=["clearing between colours", "two styles at once", "a line written over", "a link", "a move"],
+    ids=["clearing between colours", "two styles at once", "a line written over", "a link", "a move", "blanks at its end"],
 )
 def test_styles_stay_and_moves_go(line, shown):
     """On a terminal that shows them."""
