@@ -10,7 +10,7 @@ import threading
 import pytest
 from mlrelease.demo.crew import Crew, sweep
 from mlrelease.demo.models.__main__ import wait_for
-from mlrelease.demo.place import Place, environment, make_place
+from mlrelease.demo.place import Place, environment, has_identity, make_place
 from mlrelease.demo.scene import Scene
 from mlrelease.demo.steps import Runner
 from mlrelease.demo.tell import Teller
@@ -251,3 +251,25 @@ def test_git_knows_no_hooks_and_no_signatures_of_the_person(place, tmp_path):
     git = ["git", "-C", str(place.root)]
     for arguments in (["init", "--quiet", "."], ["commit", "--quiet", "--allow-empty", "-m", "x"]):
         subprocess.run([*git, *arguments], env=variables, check=True, timeout=20)
+
+
+def test_a_name_that_only_the_repository_around_us_has_does_not_count(place, tmp_path, monkeypatch):
+    """The demo's clones do not have it: there a commit would fail for want of a name."""
+    around = tmp_path / "repository"
+    around.mkdir()
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[user]\n\tuseConfigOnly = true\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(around)
+    for arguments in (["init", "--quiet", "."], ["config", "user.name", "A"], ["config", "user.email", "a@b"]):
+        subprocess.run(["git", *arguments], check=True, timeout=20)
+    variables = environment(place, columns=96)
+    assert (variables["GIT_AUTHOR_NAME"], variables["GIT_COMMITTER_EMAIL"]) == ("Demo", "demo@example.com")
+
+
+def test_without_git_there_is_no_demo(place):
+    """Said at once, with the command that helps."""
+    with pytest.raises(Error) as raised:
+        has_identity({"PATH": str(place.root)})
+    assert (raised.value.message, raised.value.hint) == ("the demo needs git", "install it, for example: apt-get install git")
