@@ -34,7 +34,7 @@ def summed(given_answers):
 
 
 @given(answers)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_every_answer_is_in_exactly_one_span(given_answers):
     """Of all, and of each name; failures are in none."""
     for summary in (summed(given_answers), summed(given_answers).of("a"), summed(given_answers).of("b")):
@@ -47,7 +47,7 @@ def test_every_answer_is_in_exactly_one_span(given_answers):
 
 
 @given(answers, st.randoms())
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_the_order_of_lines_is_nothing(given_answers, random):
     """Threads write when they are done: the sums are by the start of each request."""
     distinct = [replace(one, start=one.start + n / 100) for n, one in enumerate(given_answers)]
@@ -57,7 +57,7 @@ def test_the_order_of_lines_is_nothing(given_answers, random):
 
 
 @given(answers)
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_a_line_is_read_back_as_it_was_written(given_answers):
     """To the microsecond, with every field."""
     assert sorted(map(repr, summed(given_answers).answers)) == sorted(map(repr, given_answers))
@@ -139,7 +139,7 @@ words = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), m
     st.lists(words | st.sampled_from(["--to", "--reason", "-m", "two words", "$HOME", "a'b"]), min_size=1, max_size=12),
     st.integers(20, 90),
 )
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_what_is_shown_can_be_pasted(argv, width):
     """A shell reads back just the words that were run, however the line was broken."""
     lines = list(typed("laptop", argv, width))
@@ -150,7 +150,7 @@ def test_what_is_shown_can_be_pasted(argv, width):
 
 
 @given(st.text(max_size=60), st.booleans())
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_no_output_moves_the_cursor(line, styled):
     """Whatever a command writes: what is left are printable signs, and bold or colours where they are shown."""
     found = tame(line, styled=styled)

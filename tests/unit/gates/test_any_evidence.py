@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mlrelease.gates.evaluate import evaluate
 from mlrelease.gates.interface import (
@@ -100,7 +100,7 @@ def judged(gate, of, evidence):
 
 
 @given(subjects, evidences)
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_gate_gives_one_word_on_anything(of, evidence):
     """None raises; each names itself, the model and a reason; a skip has a reason of the closed list; all of it is JSON."""
     for gate in GATES:
@@ -112,7 +112,7 @@ def test_every_gate_gives_one_word_on_anything(of, evidence):
 
 
 @given(evidences, st.booleans())
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_bytes_that_are_not_the_pins_never_move_forward(evidence, may_load):
     """Whatever else is known, and wherever it is asked."""
     result = judged("digest", subject(may_load=may_load), replace(evidence, found_digest=OTHER))
@@ -120,7 +120,7 @@ def test_bytes_that_are_not_the_pins_never_move_forward(evidence, may_load):
 
 
 @given(evidences)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_files_that_nobody_could_vouch_for_never_move_forward(evidence):
     """A report that refuses anything shuts `scan`; so does none where the files were read."""
     found = evidence.scan
@@ -134,7 +134,7 @@ def test_files_that_nobody_could_vouch_for_never_move_forward(evidence):
 
 
 @given(subjects, evidences)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_was_rejected_never_moves(of, evidence):
     """In neither direction, whatever vouches for it."""
     result = judged("rejected", of, replace(evidence, rejection="rejected by ada: biased"))
@@ -142,7 +142,7 @@ def test_what_was_rejected_never_moves(of, evidence):
 
 
 @given(evidences)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_way_back_to_bytes_in_the_cache_is_always_open(evidence):
     """No registry, no ledger and no number stands in the way of a rollback to what was verified here and is still here."""
     of = subject(Direction.BACK)
@@ -152,7 +152,7 @@ def test_a_way_back_to_bytes_in_the_cache_is_always_open(evidence):
 
 
 @given(evidences)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_answer_is_never_a_yes(evidence):
     """Where the registry did not answer and nothing is known, no gate passes; what is skipped was no question here."""
     of, nothing = subject(), Evidence(error=ILL, promotion=evidence.promotion)
@@ -162,7 +162,7 @@ def test_no_answer_is_never_a_yes(evidence):
 
 
 @given(subjects, evidences, st.lists(st.sampled_from(sorted(set(GATES) - {"rejected"})), min_size=1, unique=True))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_gate_says_the_same_in_any_company(of, evidence, chosen):
     """The order is that of the files, and no gate hears what another said."""
     specs = [GateSpec(gate, OPTIONS.get(gate, {})) for gate in chosen]

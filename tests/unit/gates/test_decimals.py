@@ -95,7 +95,7 @@ def test_two_numbers_look_different_if_and_only_if_they_are(left, right, shown):
 
 
 @given(finite, finite)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_different_numbers_never_look_alike(left, right):
     """A reader is never told that 80 is above 80."""
     assume(left != right)
@@ -104,7 +104,7 @@ def test_different_numbers_never_look_alike(left, right):
 
 
 @given(finite)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_exact_is_the_shortest_decimal(number):
     """Reading it back gives the float, and no digit is made up."""
     assert float(exact(number)) == number
@@ -112,7 +112,7 @@ def test_exact_is_the_shortest_decimal(number):
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(-(10**9), 10**9), st.integers(0, 6))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_sums_of_decimals_are_what_they_are_on_paper(left, right, places):
     """0.80 + 0.05 is 0.85, for any decimals of up to six places."""
     scale = 10**places

@@ -93,7 +93,7 @@ shapes = st.lists(st.integers(-1, 3), max_size=3)
 
 
 @given(shapes, shapes, shapes)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_fitting_is_an_order_among_shapes(first, second, third):
     """Each fits itself; what fits what fits, fits; and both ways only what is equal."""
 

@@ -103,7 +103,7 @@ lines = st.lists(
 
 
 @given(lines, st.booleans(), st.booleans())
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_whatever_is_written_no_line_is_lost(written, older, linked):
     """All that stands under Unreleased stands in the file after a release, but for headings of sections."""
     text = (
@@ -119,7 +119,7 @@ def test_whatever_is_written_no_line_is_lost(written, older, linked):
 
 
 @given(lines, st.integers(1, 4))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_older_versions_stay_as_they_are(written, releases):
     """Release after release, what a version's section once said it says for ever."""
     text = "\n".join(["# Changelog", "", "## [Unreleased]", "", *written, ""])

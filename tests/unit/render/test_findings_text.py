@@ -99,7 +99,7 @@ printable = st.text(
 
 
 @given(printable.filter(bool), printable, printable)
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_a_runner_reads_back_what_was_meant(path, message, found):
     """Whatever stands in a file: one command a finding, with the path, the rule and the text as they were."""
     written = findings.github([Finding(path, 2, 3, "bad-value", message, found)])

@@ -124,7 +124,7 @@ cells = st.text(alphabet="a|\\\n`<@_# ", max_size=8)
 
 
 @given(st.lists(cells, min_size=1, max_size=4), st.data())
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_a_table_has_as_many_columns_in_every_line(headers, data):
     """Nothing in a cell makes another cell, or another line."""
     rows = data.draw(st.lists(st.lists(cells, min_size=len(headers), max_size=len(headers)), max_size=3))
@@ -135,7 +135,7 @@ def test_a_table_has_as_many_columns_in_every_line(headers, data):
 
 
 @given(st.text(alphabet="ab_ ", max_size=12))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_no_underscore_begins_or_ends_emphasis(text):
     """Those inside of a word stay, so that `credit_risk` can be searched for."""
     found = cell(text)
@@ -222,7 +222,7 @@ words = st.text(alphabet="ab-", min_size=1, max_size=6)
 
 
 @given(st.lists(st.tuples(words, words, words), max_size=4), st.integers(1, 40))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_no_line_is_wider_than_it_must_be(rows, width):
     """Wider than the terminal is only what is one word, or the first column."""
     headers = ("aa", "bb", "cc")
@@ -233,7 +233,7 @@ def test_no_line_is_wider_than_it_must_be(rows, width):
 
 
 @given(st.lists(st.tuples(words, words, words), min_size=1, max_size=4))
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_at_its_natural_width_nothing_goes_below(rows):
     """And at one column less something does."""
     headers = ("aa", "bb", "cc")
@@ -273,7 +273,7 @@ def test_a_branch_is_plain_only_beyond_doubt(branch, written):
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc", "Cn", "Co")), max_size=12))
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_any_branch_is_read_back_as_itself(branch):
     """Whatever letters git takes, inside of a list as in the workflow."""
     assert yaml.safe_load(f"branches: [{quoted(branch)}]") == {"branches": [branch]}

@@ -42,7 +42,7 @@ def circular(one, present):
 
 
 @given(worlds)
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_any_files_give_an_order_in_which_nobody_waits_for_a_later_one(world):
     """Each present environment once; it waits for its own source, which comes before it, or for nobody."""
     found = stages(world)
@@ -55,7 +55,7 @@ def test_any_files_give_an_order_in_which_nobody_waits_for_a_later_one(world):
 
 
 @given(worlds)
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 def test_only_a_circle_or_a_missing_source_makes_nobody_wait(world):
     """Whatever is promoted from an environment that is there waits for it."""
     present = {one.name: one for one in world if one.state is State.PRESENT}
@@ -66,7 +66,7 @@ def test_only_a_circle_or_a_missing_source_makes_nobody_wait(world):
 
 
 @given(worlds, st.randoms())
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 def test_the_order_of_the_files_is_nothing(world, random):
     """What a reviewer reads does not change because a folder was listed otherwise."""
     turned = list(world)
