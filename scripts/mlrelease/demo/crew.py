@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from mlrelease import atomic
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.demo.place import Place
 from mlrelease.errors import Error
@@ -43,7 +44,7 @@ class Crew:
             )
         self.started[name] = process
         known = remembered(self.place) | {name: process.pid}
-        _memory(self.place).write_text(json.dumps(known))
+        atomic.write(_memory(self.place), json.dumps(known).encode())  # whoever stops us may read it at any moment
         return process.pid
 
     def log(self, name: str) -> Path:

@@ -163,10 +163,11 @@ def environment(place: Place, *, columns: int) -> dict[str, str]:
 
 
 def has_identity(variables: Mapping[str, str]) -> bool:
-    """Whether git knows who commits. Raises `Error` when there is no git."""
+    """Whether git knows who commits in any repository. Raises `Error` when there is no git."""
     try:
         done = subprocess.run(
             ["git", "var", "GIT_COMMITTER_IDENT"],
+            cwd="/",  # a name that the repository around us has of its own is none to the demo's clones
             env=dict(variables),
             capture_output=True,
             check=False,

@@ -12,8 +12,11 @@ def exact(number: float) -> Fraction:
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a finite number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether `value` is a finite number that a float holds, and no truth value."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def text(number: Fraction | float) -> str:

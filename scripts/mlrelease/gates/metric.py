@@ -121,7 +121,8 @@ def bounds_of(options: Mapping[str, Any]) -> Bounds:
 
 def _tolerance(written: float | str) -> Fraction:
     try:
-        found = Fraction(written.removesuffix("%")) / 100 if isinstance(written, str) else exact(written)
+        is_share = isinstance(written, str) and written.endswith("%")
+        found = Fraction(str(written)[:-1]) / 100 if is_share else Fraction(repr(written))
     except (ValueError, ZeroDivisionError) as e:
         raise ValueError(f"max_regression is no tolerance: {written!r}") from e
     if found < 0:

@@ -19,7 +19,6 @@ order of columns and is no such check.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -41,7 +40,7 @@ WIDER: Mapping[str, frozenset[str]] = MappingProxyType(
 """Type → the types that hold each of its values. A boolean in a number, anything in a string: MLflow reads them so from
 JSON, but the model would see another thing than it was trained on. `any` holds everything."""
 
-_TENSOR = re.compile(r"tensor\((\w+), (\[.*\])\)")
+_TENSOR = re.compile(r"tensor\((\w+), \[((?:-?[0-9]+(?:, -?[0-9]+)*)?)\]\)")
 _MOST = 3  # so many columns are named in the reason; the evidence has them all
 
 
@@ -143,13 +142,15 @@ def _holds(inner: str, outer: str) -> bool:
     left, right = _TENSOR.fullmatch(inner), _TENSOR.fullmatch(outer)
     if left is None or right is None or left[1] != right[1]:
         return False
-    sizes, frame = json.loads(left[2]), json.loads(right[2])
-    return len(sizes) == len(frame) and all(room in (-1, size) for size, room in zip(sizes, frame, strict=True))
+    sizes, frame = (re.findall("-?[0-9]+", found[2]) for found in (left, right))
+    return len(sizes) == len(frame) and all(room in ("-1", size) for size, room in zip(sizes, frame, strict=True))
 
 
 def _notes(base: Signature, mine: Signature) -> list[str]:
     """What changed without breaking anybody."""
-    before, now = _named(base.inputs or ()), _named(mine.inputs or ())
+    if base.inputs is None or mine.inputs is None:  # nothing was said of them, so nothing of them is new
+        return []
+    before, now = _named(base.inputs), _named(mine.inputs)
     notes = [f"input {name} is no longer used" for name in before if name not in now]
     notes += [f"new optional input {name}" for name in now if name not in before]
     notes += [

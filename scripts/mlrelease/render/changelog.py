@@ -25,7 +25,8 @@ LONGEST_REASON = 200
 
 _HEADING = re.compile(r"^## +\[?v?([^\]\s]+)\]?.*$", re.MULTILINE)
 _COMPARE = re.compile(r"^\[unreleased\]: *(\S+)/compare/(\S+?)\.\.\.HEAD *$", re.MULTILINE | re.IGNORECASE)
-_LINK = re.compile(r"^\[[^\]]+\]: ", re.MULTILINE)
+_LINKS = re.compile(r"(?:^\[[^\]\n]+\]: [^\n]*(?:\n\s*|\Z))+\Z", re.MULTILINE)
+"""Definitions of links that end a text: those in the midst of it belong to what is around them."""
 
 
 def unreleased(text: str) -> dict[Section, str]:
@@ -77,11 +78,13 @@ def released(text: str, version: Version, day: str, section: str) -> str:
     heading = f"## [{version}] - {day}"
     top = next((match for match in found if match[1].lower() == "unreleased"), None)
     after = next((match for match in found if top is None or match.start() > top.start()), None)
-    links = _LINK.search(text, top.end() if top else 0)
+    links = _LINKS.search(text, top.end() if top else 0, after.start() if after else len(text))
     end = after.start() if after else links.start() if links else len(text)
     begin = top.start() if top else end
     before = text[:begin].rstrip("\n")
     middle = f"{text[begin : top.end()] if top else '## [Unreleased]'}\n\n{heading}\n\n{section.strip()}\n"
+    if top and after and links:  # the lines that they belong to move into the section
+        middle += f"\n{links[0].strip()}\n"
     result = "\n".join([f"{before}\n", middle, text[end:]]).rstrip("\n") + "\n"
     return _COMPARE.sub(
         lambda m: f"[Unreleased]: {m[1]}/compare/{version.tag}...HEAD\n[{version}]: {m[1]}/compare/{m[2]}...{version.tag}",
@@ -97,7 +100,10 @@ def rollback_entries(environment: str, moves: Sequence[MovedBack]) -> tuple[Entr
     ]
     more = len(lines) - ROLLBACKS_SHOWN
     if more > 0:
-        lines = [*lines[:ROLLBACKS_SHOWN], Entry(Section.FIXED, f"{more} more rollbacks in {environment}", Level.PATCH)]
+        lines = [
+            *lines[:ROLLBACKS_SHOWN],
+            Entry(Section.FIXED, f"{more} more rollback{'' if more == 1 else 's'} in {environment}", Level.PATCH),
+        ]
     return tuple(lines)
 
 
@@ -135,6 +141,6 @@ def _bodies(text: str) -> dict[str, str]:
     bodies: dict[str, str] = {}
     for match, end in zip(found, ends, strict=True):
         part = text[match.end() : end]
-        links = _LINK.search(part)
+        links = _LINKS.search(part)
         bodies.setdefault(match[1].lower(), part[: links.start()] if links else part)
     return bodies

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlrelease.model.finding import Finding
-from mlrelease.render.report import cell, code, inert, table
+from mlrelease.render.report import cell, code, cut, inert, table_within
 
-LONGEST_CELL = 240
-_MOVES, _GATES, _FINDINGS = 12_000, 20_000, 26_000
+_MOVES, _GATES, _BASELINES, _FINDINGS, _NOTES = 12_000, 18_000, 4_000, 24_000, 4_000
 """Characters of each section; together less than the 65,000 of a comment."""
 
 
@@ -44,14 +43,14 @@ def comment_text(checked: CheckedPull) -> str:
     if checked.gates:
         lines += ["#### Gates", ""]
         lines += _within(("environment", "model", "version", "gate", "status", "reason"), checked.gates, _GATES)
-        lines += ["", *(f"- {cell(_cut(line))}" for line in checked.baselines[:20]), ""]
+        lines += ["", *_listed(checked.baselines, _BASELINES), ""]
     if checked.findings:
         rows = [(f.place, f.rule, f.message, f.found, f.expected, f.fix) for f in checked.findings]
         lines += ["#### Findings", ""]
         lines += [*_within(("where", "rule", "what", "found", "expected", "to do"), rows, _FINDINGS), ""]
-    lines += [f"- {cell(_cut(note))}" for note in checked.notes[:20]]
+    lines += _listed(checked.notes, _NOTES)
     if checked.next:
-        lines += ["", f"Next: {code(_cut(checked.next))}"]
+        lines += ["", f"Next: {code(cut(checked.next))}"]
     return "\n".join(lines) + "\n"
 
 
@@ -72,15 +71,17 @@ def _moves(checked: CheckedPull) -> list[str]:
 
 def _within(headers: Sequence[str], rows: Sequence[Sequence[str]], longest: int) -> list[str]:
     """The table, or as many of its first rows as fit, with a line that says how many do not."""
-    first, rule, *body = table(headers, [[_cut(text) for text in row] for row in rows])
-    lines, size = [first, rule], len(first) + len(rule)
-    for number, line in enumerate(body):
-        size += len(line) + 1
-        if size > longest:
-            return [*lines, "", f"**… and {len(body) - number:,} more: the check's annotations and the log have them.**"]
+    lines, left = table_within(headers, rows, longest)
+    return [*lines, "", f"**… and {left:,} more: the check's annotations and the log have them.**"] if left else lines
+
+
+def _listed(sentences: Sequence[str], longest: int) -> list[str]:
+    """A line for each sentence, or for as many of the first as fit, and one that says how many do not."""
+    lines: list[str] = []
+    for sentence in sentences:
+        line = f"- {cell(cut(sentence))}"
+        longest -= len(line) + 1
+        if longest < 0:
+            return [*lines, f"- … and {len(sentences) - len(lines):,} more: the log has them."]
         lines.append(line)
     return lines
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"

@@ -205,9 +205,6 @@ def _proofs(service: str, receipt: ServiceReceipt) -> list[str]:
         passed[f"golden predictions of {len(goldens)} models"] = together
     lines = [f"{service}: proved by {', '.join(f'{name} ×{count}' for name, count in passed.items())}"] if passed else []
     lines += [f"{service}: {p.name} skipped: {p.reason}" for p in receipt.probes if p.status == "skipped"]
-    if receipt.exercised and receipt.after is not None:
-        missing = [part for part in ("image",) if part not in receipt.exercised]
-        lines += [
-            f"{service}: exercised {', '.join(receipt.exercised)}; the {part} is not run by this target" for part in missing
-        ]
+    if receipt.exercised and receipt.after is not None and "image" not in receipt.exercised:
+        lines.append(f"{service}: exercised {', '.join(receipt.exercised)}; the image is not run by this target")
     return lines

@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlrelease.model.gate import GateResult
-from mlrelease.render.report import cell, code, table
+from mlrelease.render.report import cell, code, table, table_within
 
 METRICS_SHOWN = 40
 """Metrics of one model: a run may log thousands, and a reader looks at a few."""
 
 GATES_SHOWN = 200
 """Gate results of one pull request; those that do not open come first."""
+
+LONGEST_METRICS, LONGEST_GATES = 24_000, 20_000
+"""Characters of all metrics and of all gates: what follows them says how to merge and how to undo, and has to fit too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,7 @@ def pull_request_text(about: Explanation) -> str:
     rows = [(pin.name, pin.before, pin.after, pin.origin or "–") for pin in about.pins]
     lines += [*table(("pin", "from", "to", "MLflow"), rows), ""]
     lines += [f"- {cell(pin.name)} {cell(pin.after)}: {code(pin.digest)}" for pin in about.pins]
-    for measured in about.measured:
-        lines += _metrics(measured)
+    lines += _measured(about.measured)
     lines += _gates(about.gates)
     lines += _section("Evidence", about.evidence)
     lines += _section("What could not be found out", about.problems)
@@ -75,11 +77,18 @@ def pull_request_text(about: Explanation) -> str:
     return "\n".join(lines) + "\n"
 
 
-def gate_rows(results: Sequence[GateResult]) -> tuple[list[tuple[str, ...]], int]:
-    """Rows of component, gate, status, reason, those that do not open first; and how many are left out."""
-    ordered = sorted(results, key=lambda result: result.opens)
-    rows: list[tuple[str, ...]] = [(r.component.removeprefix("model:"), r.gate, r.status.value, r.reason) for r in ordered]
-    return rows[:GATES_SHOWN], max(0, len(rows) - GATES_SHOWN)
+def _measured(models: Sequence[Measured]) -> list[str]:
+    """The metrics of as many models as fit, and of how many more there are some."""
+    lines: list[str] = []
+    room = LONGEST_METRICS
+    for number, measured in enumerate(models):
+        section = _metrics(measured)
+        room -= sum(len(line) + 1 for line in section)
+        if room < 0:
+            left = len(models) - number
+            return [*lines, "", f"… and the metrics of {left} more model{'' if left == 1 else 's'}: MLflow has them."]
+        lines += section
+    return lines
 
 
 def _metrics(measured: Measured) -> list[str]:
@@ -102,12 +111,18 @@ def _compared(before: float | None, after: float) -> tuple[str, str, str]:
 
 
 def _gates(results: Sequence[GateResult]) -> list[str]:
+    """The table, those that do not open first, and what is left out of it."""
     if not results:
         return []
+    ordered = sorted(results, key=lambda result: result.opens)
+    rows = [(r.component.removeprefix("model:"), r.gate, r.status.value, r.reason) for r in ordered[:GATES_SHOWN]]
+    lines, out = table_within(("model", "gate", "status", "reason"), rows, LONGEST_GATES)
+    left = ordered[len(rows) - out :]
+    shut = sum(not result.opens for result in left)
+    rest = f"of which {shut} do not open" if shut else "that open"
+    more = [f"… and {len(left)} more{',' if shut else ''} {rest}"] if left else []
     opened = sum(result.opens for result in results)
-    rows, left = gate_rows(results)
-    more = [f"… and {left} more that open"] if left else []
-    return ["", f"### Gates: {opened} of {len(results)} open", "", *table(("model", "gate", "status", "reason"), rows), *more]
+    return ["", f"### Gates: {opened} of {len(results)} open", "", *lines, *more]
 
 
 def _section(title: str, sentences: Sequence[str]) -> list[str]:

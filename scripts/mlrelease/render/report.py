@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,9 @@ SCHEMA = 1
 
 LONGEST_LINE = 1000
 """Characters of one error: names and answers of others may be of any length."""
+
+LONGEST_CELL = 240
+"""Characters of one cell of a table that has to fit into a comment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,29 @@ def markdown(report: Report) -> str:
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a Markdown table of plain texts, all inert."""
-    lines = ["| " + " | ".join(map(cell, headers)) + " |", "|" + " --- |" * len(headers)]
-    return lines + ["| " + " | ".join(map(cell, row)) + " |" for row in rows]
+    return [_line(headers), "|" + " --- |" * len(headers), *map(_line, rows)]
+
+
+def table_within(headers: Sequence[str], rows: Sequence[Sequence[str]], longest: int) -> tuple[list[str], int]:
+    """The lines of the table with as many of its first rows as fit into so many characters, and how many rows do not."""
+    lines = table(headers, ())
+    size = sum(map(len, lines))
+    for number, row in enumerate(rows):
+        line = _line(map(cut, row))
+        size += len(line) + 1
+        if size > longest:
+            return lines, len(rows) - number
+        lines.append(line)
+    return lines, 0
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(map(cell, cells)) + " |"
+
+
+def cut(text: str) -> str:
+    """The text, or as much of it as a cell has room for, ending in `…`."""
+    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
 
 
 def cell(text: str) -> str:

@@ -124,7 +124,11 @@ def _training(name: str, trained: Trained) -> Iterator[Line]:
         source = f"{MLFLOW} run {run.run_id}"
         who = f" by {run.user}" if run.user else ""
         started = f", {when(run.started_at)}" if run.started_at else ""
-        yield f"{name}: run", f"{run.name or run.run_id}{who}{started}, {run.status} at {trained.where}", source
+        yield (
+            f"{name}: run",
+            f"{run.name or run.run_id}{who}{started}, {run.status or 'status unknown'} at {trained.where}",
+            source,
+        )
         yield (
             f"{name}: code",
             f"{run.entry or 'program not logged'} at {run.git_commit or 'a commit that was not logged'}",
@@ -132,7 +136,8 @@ def _training(name: str, trained: Trained) -> Iterator[Line]:
         )
         for data in run.datasets:
             use = f" ({data.context})" if data.context else ""
-            yield f"{name}: data", f"{data.name}{use}, digest {data.digest}, {data.source_type} {data.source}".rstrip(), source
+            place = " ".join(filter(None, (data.source_type, data.source)))
+            yield f"{name}: data", f"{data.name}{use}, digest {data.digest}" + (f", {place}" if place else ""), source
         if not run.datasets:
             yield f"{name}: data", "no dataset was logged with the run", source
         if run.params:

@@ -75,4 +75,11 @@ def quoted(branch: str) -> str:
     """A branch as a YAML scalar: plain where that is beyond doubt."""
     plain = branch.isascii() and branch.replace("-", "").replace("_", "").isalnum() and branch[0].isalpha()
     words = ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
-    return branch if plain and branch.lower() not in words else json.dumps(branch)
+    if plain and branch.lower() not in words:
+        return branch
+    # JSON would escape what lies beyond U+FFFF as two halves, which YAML does not put together again
+    return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(branch, ensure_ascii=False))
+
+
+def _escaped(sign: str) -> str:
+    return f"\\u{ord(sign):04x}" if sign <= "\uffff" else f"\\U{ord(sign):08x}"
