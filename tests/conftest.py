@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -14,6 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 # A shell that starts a job in the background has it ignore SIGINT, and children inherit that: a test that sends one would
 # find nobody listening.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test depends on the speed of the machine.
+hypothesis.settings.register_profile("mlrelease", deadline=None)
+hypothesis.settings.load_profile("mlrelease")
 
 _SCRUBBED = ("CI", "NO_COLOR", "FORCE_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "INVOCATION_ID")
 
