@@ -225,7 +225,7 @@ def test_outside_of_a_repository_nobody_is_named_first(tmp_path, monkeypatch):
 
 
 def test_what_differs_from_the_commit_is_listed_by_path(tmp_path):
-    """Edited, staged, removed, moved and untracked, each by itself and sorted; ignored ones are not; a prefix is a whole name."""
+    """Edited, staged, removed, moved and untracked, each by itself, sorted; a prefix is a whole name."""
     path = repository(
         tmp_path / "r", {"d/edited": "1\n", "d/gone": "1\n", "from": "long enough to be a move\n", ".gitignore": "x*\n"}
     )
