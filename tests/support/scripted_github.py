@@ -24,8 +24,7 @@ class Call:
 
 
 class ScriptedGitHub(GitHub):
-    """Answers by method and path (`GET pulls/3`): a value, a function of the
-    body, an exception to raise, or a `Script` of those.
+    """Answers by method and path (`GET pulls/3`): a value, a function of the body, an exception, or a `Script` of those.
 
     What nothing is written down for is an empty list for a GET, and an empty object for a write. Everything above `ask` is
     the client's own.
