@@ -174,16 +174,6 @@ def test_a_plan_is_an_organisation_s(owner, answer, plan):
     assert (found.plan, found.owner_type, found.permissions) == (plan, owner["type"], ("pull", "push"))
 
 
-@pytest.mark.parametrize(
-    ("header", "scopes"),
-    [({}, None), ({"X-OAuth-Scopes": ""}, ()), ({"X-OAuth-Scopes": "repo, workflow , "}, ("repo", "workflow"))],
-    ids=["no classic token", "a classic one with none", "two"],
-)
-def test_scopes_are_those_of_a_classic_token(header, scopes):
-    """Of any other kind GitHub does not tell: None is not "none"."""
-    assert repository.scopes(ScriptedGitHub({"GET ": Answer(200, header, {})})) == scopes
-
-
 def test_rules_and_rulesets_as_sparse_as_they_come():
     """Who may pass is not known where it is not said; nobody may is something else."""
     rule = {"type": "deletion"}
@@ -254,7 +244,8 @@ def test_a_pull_request_is_read(more, expected):
 def test_only_judgements_count_and_the_last_of_each_person():
     """A comment takes no approval back; a review that is not sent yet, and one of nobody, is none."""
     order = [("ann", "APPROVED"), ("bob", "APPROVED"), ("ann", "COMMENTED"), ("bob", "CHANGES_REQUESTED"),
-             ("cy", "CHANGES_REQUESTED"), ("cy", "APPROVED"), ("di", "APPROVED"), ("di", "DISMISSED"), ("ed", "COMMENTED"), ("fay", "PENDING")]  # fmt: skip
+             ("cy", "CHANGES_REQUESTED"), ("cy", "APPROVED"), ("di", "APPROVED"), ("di", "DISMISSED"),
+             ("ed", "COMMENTED"), ("fay", "PENDING")]  # fmt: skip
     found = [{"user": {"login": who}, "state": state, "commit_id": None, "submitted_at": "t"} for who, state in order]
     github = ScriptedGitHub({"GET pulls/3/reviews": [*found, {"user": None, "state": "APPROVED"}]})
     assert pulls.approvers(github, 3) == ("ann", "cy")
