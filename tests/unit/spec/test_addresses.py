@@ -81,6 +81,7 @@ def test_servers_that_differ_are_different():
         "http://i",
         "sqlite:///a",
         "sqlite:///b",
+        "sqlite:////a",
         "${A}",
         "${B}",
     ]
