@@ -53,7 +53,8 @@ _NOT_INHERITED = frozenset(
     }
 )
 
-_USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s]*@", re.IGNORECASE)
+# An unescaped slash may stand in a password, not in a name without one: what is no port behind the colon is a password.
+_USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?:[^/\s]*@|[^/\s:@\[]*:(?![0-9]*/)[^\s'\"]*@)", re.IGNORECASE)
 _QUERY = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s?#'\"]+)[?#][^\s'\"]*", re.IGNORECASE)
 _LOCK_FILE = re.compile(r"Unable to create '(?P<path>[^']+\.lock)': File exists")
 _STALE = ("fetch first", "non-fast-forward", "stale info", "already exists", "incorrect old value")

@@ -35,7 +35,7 @@ def listed(output: bytes) -> Iterator[tuple[str, str, int, SourceFile | None]]:
         mode, _kind, sha, size = about.decode().split()
         # A name is a key here and a place in a finding there: it must print.
         path = raw.decode(errors="backslashreplace")
-        bytes_ = 0 if size == "-" else int(size)
+        bytes_ = int(size) if size.isdecimal() else 0  # `-`: has none; `BAD`: the object is not in this clone
         problem = ""
         if mode == _SYMLINK:
             problem = "symlink"

@@ -347,8 +347,11 @@ class Git:
         return None
 
     def _commit_failure(self, done: Completed) -> Error:
-        if any(text in done.text for text in ("nothing to commit", "nothing added", "no changes added")) or not done.messages:
+        if any(text in done.text for text in ("nothing to commit", "nothing added", "no changes added")):
             return Error("nothing to commit: the files are committed as they are", hint="git log -1", where=str(self._root))
+        if not done.messages:
+            hint = "a hook may have refused: see .git/hooks, or the folder that git config core.hooksPath names"
+            return Error("git made no commit and did not say why", hint=hint, where=str(self._root))
         return self._failure(done, "commit")
 
     def _identity(self) -> None:

@@ -10,7 +10,6 @@ from mlrelease.forge.files import LARGE_BYTES, safe_prefix
 from mlrelease.forge.git import Git
 
 _FIELDS = ("%H", "%P", "%an", "%at", "%ct", "%s", "%b")
-_GONE = "0" * 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +93,6 @@ def _commits(output: bytes) -> Iterator[Landed]:
         blobs: dict[str, str] = {}
         while at + 1 < len(tokens) and tokens[at].lstrip("\n").startswith(":"):
             blob = tokens[at].split()[3]
-            blobs[tokens[at + 1]] = "" if blob == _GONE else blob
+            blobs[tokens[at + 1]] = blob if blob.strip("0") else ""  # as many zeros as an id has digits: removed
             at += 2
         yield Landed(sha, tuple(parents.split()), author, float(authored), float(committed), subject, body.rstrip("\n"), blobs)

@@ -34,7 +34,7 @@ class Webhook:
             host, port, parts = None, None, None  # the address itself is not shown, so neither is what is wrong with it
         if parts is None or parts.scheme not in ("http", "https") or not host:
             raise Error("the webhook's address is not an http(s) URL", hint="set MLRELEASE_WEBHOOK_URL=https://…")
-        return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
+        return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}" + (f":{port}" if port else "")
 
     def send(self, body: bytes, *, delivery: str) -> None:
         """Posts the body once. Raises `UnavailableError` when it did not arrive, `Error` when the receiver says no.

@@ -57,8 +57,8 @@ def _is_everything(one: str, other: str) -> bool:
 
 
 def _server(uri: str) -> str:
-    if uri.startswith("sqlite:"):
-        return "sqlite:" + posixpath.normpath(uri.removeprefix("sqlite:").lstrip("/"))
+    if uri.startswith("sqlite:///"):  # a fourth slash begins a path from the root
+        return "sqlite:///" + posixpath.normpath(uri.removeprefix("sqlite:///"))
     if "${" in uri:
         return uri.rstrip("/")
     try:

@@ -68,10 +68,6 @@ class Node:
         """The value of `key`, if this is a mapping that has it."""
         return self.entries[key][1] if key in self.entries else None
 
-    def key(self, key: str) -> Node | None:
-        """The node of the key itself."""
-        return self.entries[key][0] if key in self.entries else None
-
 
 @dataclass(frozen=True, slots=True)
 class Parsed:

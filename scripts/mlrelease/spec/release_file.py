@@ -24,9 +24,14 @@ from mlrelease.model.release import (
 )
 from mlrelease.spec.documents import Image, ModelName, Name, PinDigest, Schema
 from mlrelease.spec.documents import Version as ModelVersion
+from mlrelease.spec.secrets import without
+from mlrelease.spec.shown import shown
 
 MAX_BYTES = 16 * 1024 * 1024
 """A thousand models make about a megabyte."""
+
+MAX_DEPTH = 20
+"""A record has eight levels."""
 
 SCHEMA_LINE = f"# yaml-language-server: $schema={'../' * (FOLDER.count('/') + 1)}templates/schemas/release.v1.json\n"
 HEADER = SCHEMA_LINE + "# Written by `mlrelease release`; never edited. `mlrelease release verify` proves it.\n"
@@ -125,16 +130,26 @@ def load(path: str, data: bytes) -> Release:
         raise _bad(path, f"is larger than {MAX_BYTES // 2**20} MiB")
     try:
         text = data.decode()
+        values = depth = 0
         for event in yaml.parse(text, Loader=yaml.CSafeLoader):
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise _bad(path, "uses an anchor or alias")
-        document = ReleaseFile.model_validate(yaml.load(text, Loader=yaml.CSafeLoader))
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as e:
-        raise _bad(path, "is not YAML in UTF-8") from e
+            if getattr(event, "tag", None):
+                raise _bad(path, "uses a tag")
+            values += isinstance(event, yaml.NodeEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:  # libyaml takes the square of the depth
+                raise _bad(path, "is nested too deeply")
+        found = yaml.load(text, Loader=yaml.CSafeLoader)
+        if values and _size(found) != values:  # PyYAML lets the last of two equal keys win
+            raise _bad(path, "gives a key twice")
+        document = ReleaseFile.model_validate(found)
     except ValidationError as e:
         first = e.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])[:200]
+        place = shown(without(".".join(str(part) for part in first["loc"])), 200)
         raise _bad(path, f"is no release record: {place or 'the file'}: {first['msg']}") from e
+    except (yaml.YAMLError, RecursionError, ValueError) as e:  # a ValueError, too, for a date or a number that is none
+        raise _bad(path, "is not YAML in UTF-8") from e
     version = Version.parse(document.release)
     if version is None or path != version.path:
         raise _bad(path, f"says that it is {document.release}")
@@ -146,6 +161,13 @@ def load(path: str, data: bytes) -> Release:
         revision=document.revision,
         environments={name: _released(name, entry) for name, entry in document.environments.items()},
     )
+
+
+def _size(value: Any) -> int:
+    """How many keys, values and collections it has, itself included."""
+    if isinstance(value, dict):
+        return 1 + len(value) + sum(map(_size, value.values()))
+    return 1 + sum(map(_size, value)) if isinstance(value, list) else 1
 
 
 def _bad(path: str, why: str) -> Error:

@@ -47,7 +47,7 @@ def _address(folder: Folder, document: EnvironmentFile) -> Iterator[Finding]:
             "tracking-uri",
             "a default address is for a target on this machine only",
             *_at(folder, "tracking_uri"),
-            found="${" + expand.names(document.tracking_uri)[0] + ":-…}",
+            found="${" + expand.names(document.tracking_uri)[0] + ":-...}",
             expected="${NAME} without default, or target.listen on loopback",
         )
         yield defect.at(folder.path, environment=folder.name)
@@ -61,7 +61,8 @@ def _soak(folder: Folder, document: EnvironmentFile) -> Iterator[Finding]:
 
 
 def _models(folder: Folder, environment: EnvironmentFile | None) -> Iterator[Finding]:
-    known = ", ".join(sorted(folder.services)[:MANY]) or "none yet"
+    known = ", ".join(sorted(folder.services)[:MANY])
+    expected = f"one of: {known}" if known else "a service that has a file; there is none yet"
     for stem, model in folder.models.items():
         if model is None or any(defect.rule == "wrong-place" for defect in model.defects):
             continue
@@ -69,19 +70,19 @@ def _models(folder: Folder, environment: EnvironmentFile | None) -> Iterator[Fin
         # a name that is no name has its finding already
         if said and values.is_name(said) and said not in folder.services:
             line, column = model.place("service")
-            defect = Defect("unknown-service", "no file describes this service", line, column, said, f"one of: {known}")
+            defect = Defect("unknown-service", "no file describes this service", line, column, said, expected)
             # the whole environment: the service meant would otherwise be rolled out without this model
             yield defect.at(path, environment=folder.name)
         if model.document is not None and _lists_nothing(model.document):
-            expected = "at least one gate, or no key gates"
-            defect = Defect("no-gates", "the list of gates is empty", *model.place("gates"), "[]", expected)
-            yield defect.at(path, environment=folder.name, service=folder.owner(stem), name=stem)
+            message, form = "the list of gates is empty", "at least one gate, or no key gates"
+            defect = Defect("no-gates", message, *model.place("gates"), "[]", form)
+            yield defect.at(path, environment=folder.name, service=folder.owner(stem))
         elif environment is not None and model.document is not None and not environment.gates and _is_ungated(model.document):
             line, column = model.place()
             defect = Defect(
                 "no-gates", "neither the environment nor the model names a gate", line, column, "", "at least one gate"
             )
-            yield defect.at(path, environment=folder.name, service=folder.owner(stem), name=stem)
+            yield defect.at(path, environment=folder.name, service=folder.owner(stem))
 
 
 def _lists_nothing(document: EnvironmentFile | ModelFile) -> bool:
@@ -117,11 +118,9 @@ def _services(folder: Folder) -> Iterator[Finding]:
 def _alike(folder: Folder) -> Iterator[Finding]:
     """Names of one environment that differ only in case: a file system or a database may take them for one."""
     for name, others in _twins(folder.services):
-        yield _same_name(name, others).at(folder.service_path(name), environment=folder.name, service=name, name=name)
+        yield _same_name(name, others).at(folder.service_path(name), environment=folder.name, service=name)
     for name, others in _twins(folder.models):
-        yield _same_name(name, others).at(
-            folder.model_path(name), environment=folder.name, service=folder.owner(name), name=name
-        )
+        yield _same_name(name, others).at(folder.model_path(name), environment=folder.name, service=folder.owner(name))
 
 
 def _same_name(name: str, others: Iterable[str]) -> Defect:
@@ -152,13 +151,13 @@ def between(folders: Collection[Folder], variables: Mapping[str, str] | None = N
     names = {f.name for f in folders}
     for folder, document in present:
         if document.promotes_from and (document.promotes_from == folder.name or document.promotes_from not in names):
-            others = ", ".join(sorted(names - {folder.name})) or "no other environment exists"
+            others = ", ".join(sorted(names - {folder.name}))
             defect = Defect(
                 "unknown-environment",
                 "promotes_from names no other environment",
                 *_at(folder, "promotes_from"),
                 found=document.promotes_from,
-                expected=f"one of: {others}",
+                expected=f"one of: {others}" if others else "another environment; there is none yet",
             )
             yield defect.at(folder.path, environment=folder.name)
         yield from _unset(folder, document, variables)

@@ -36,6 +36,7 @@ _RANGES = MappingProxyType(
         "rtol": "a number from 0 to below 1, such as 1e-6",
         "min_samples": "a whole number of 1 or more",
         "max_seconds": "a number above 0, at most 3600",
+        "max_mb": "a number above 0",
     }
 )
 
@@ -62,9 +63,6 @@ def typed_defect(
     match error["type"]:
         case "extra_forbidden":
             return _unknown_key(kind, tuple(error["loc"]), at)
-        case "union_tag_not_found" if not isinstance(node.value, dict):
-            message = f"{label(loc[:-1])} is not a mapping"
-            return Defect("wrong-type", message, node.line, node.column, found_in(node), "gate: …")
         case "missing" | "union_tag_not_found":
             where = f" in {label(loc[:-1])}" if len(loc) > 1 else ""
             return Defect("missing-key", f"{name} is missing{where}", node.line, node.column, "", f"{loc[-1]}: …")
@@ -83,8 +81,10 @@ def typed_defect(
         case str(kind_of) if kind_of in _TYPES:
             found = type_name(at) if is_secret or not at.is_scalar else found_in(at)
             fix = ""
-            if at.is_scalar:
-                fix = "put the value in quotes" if kind_of == "string_type" else "take the quotes away" if at.style else ""
+            if at.is_scalar and kind_of == "string_type":
+                fix = "put the value in quotes"
+            elif at.style and kind_of in ("int_type", "float_type", "bool_type"):
+                fix = "take the quotes away"
             found = f'"{found}"' if at.style and found == at.raw else found
             return Defect("wrong-type", f"{name} is not {_TYPES[kind_of]}", at.line, at.column, found, _TYPES[kind_of], fix)
         case _:  # the ranges of numbers

@@ -158,7 +158,7 @@ def listen(text: str) -> str:
     is_good = re.fullmatch(LISTEN, text) is not None and 1 <= int(port) <= 65535
     if is_good and (host.startswith("[") or re.fullmatch(r"[0-9.]+", host)):
         try:
-            ipaddress.ip_address(host.strip("[]"))
+            ipaddress.IPv6Address(host[1:-1]) if host.startswith("[") else ipaddress.IPv4Address(host)
         except ValueError:
             is_good = False
     if not is_good:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from mlrelease.errors import UnavailableError
+from mlrelease.errors import Error, UnavailableError
 from mlrelease.forge import branches
 from mlrelease.forge.command import PushRefusedError
 from mlrelease.forge.git import Git
+from support.git_program import standing_in
 from support.repositories import bare_with_clones, git
 
 BRANCH = "mlrelease/bump/production/wine"
@@ -128,3 +129,88 @@ def test_every_model_has_a_branch_of_its_own_that_git_takes(two):
     assert len(set(names)) == len(NAMES)
     for name in names:
         git(two[1].path, "check-ref-format", "--branch", name)
+
+
+@pytest.mark.parametrize(
+    ("subject", "name"),
+    [
+        ("wine", "wine"),
+        ("a.b", "a.b"),
+        ("a..b", "a%2E.b"),
+        ("a...b", "a%2E%2E.b"),
+        ("a.", "a%2E"),
+        ("a.lock", "a%2Elock"),
+        ("a.lock.b", "a.lock.b"),
+        ("a.locks", "a.locks"),
+        ("50%", "50%25"),
+    ],
+)
+def test_the_name_of_a_branch_is_its_subject_written_so_that_git_takes_it(subject, name):
+    """What git takes stays as it is: people read it."""
+    assert branches.branch_name("bump", "production", subject) == f"mlrelease/bump/production/{name}"
+
+
+def test_a_branch_that_moves_under_every_look_is_an_outage(two, tmp_path, monkeypatch):
+    """After so many tries somebody else is at work there; a commit that never comes is not made up."""
+    one = two[1]
+    sha = "1" * 40
+    calls = standing_in(tmp_path, monkeypatch, "ls-remote", f"printf '{sha}\\trefs/heads/{BRANCH}\\n'; exit 0")
+    with pytest.raises(UnavailableError) as raised:
+        branches.find(one, "origin", BRANCH)
+    assert raised.value.message == f"{BRANCH} at origin moves under every look"
+    assert (raised.value.hint, raised.value.where) == ("try again", "origin")
+    assert calls() == branches.TRIES
+
+
+def test_a_branch_that_was_deleted_between_look_and_fetch_is_none(two, tmp_path, monkeypatch):
+    """The second look says so."""
+    gone = f"[ $calls -gt 1 ] || {{ printf '{'1' * 40}\\trefs/heads/{BRANCH}\\n'; exit 0; }}"
+    calls = standing_in(tmp_path, monkeypatch, "ls-remote", gone)
+    assert branches.find(two[1], "origin", BRANCH) is None
+    assert calls() == 2
+
+
+def test_a_fetch_that_fails_otherwise_is_an_outage(two, tmp_path, monkeypatch):
+    """It is no "not there": with what git said."""
+    one, other = two[1:]
+    assert branches.put(one, "origin", BRANCH, commit(one), expected=None)
+    standing_in(tmp_path, monkeypatch, "fetch", "echo 'fatal: early EOF' >&2; exit 128")
+    with pytest.raises(UnavailableError, match=r"^could not fetch from origin: early EOF$"):
+        branches.find(other, "origin", BRANCH)
+
+
+def test_what_the_remote_lists_is_by_its_ref(two):
+    """Only what matches; none is an empty answer."""
+    _, one, other = two
+    sha = commit(one)
+    for name in ("mlrelease/a", "mlrelease/b", "theirs"):
+        assert branches.put(one, "origin", name, sha, expected=None)
+    assert branches.listed(other, "origin", "refs/heads/mlrelease/*") == {
+        "refs/heads/mlrelease/a": sha,
+        "refs/heads/mlrelease/b": sha,
+    }
+    assert branches.listed(other, "origin", "refs/heads/nothing") == {}
+
+
+def test_bringing_what_the_remote_has_not_is_left_to_the_caller(two):
+    """A commit that nobody has, a branch that is not there: nothing is brought, nothing is raised."""
+    one = two[1]
+    branches.bring(one, "origin", "refs/heads/nothing")
+    branches.bring(one, "origin", "1" * 40)
+    assert one.resolve("1" * 40) is None
+
+
+def test_whose_commit_it_is_cannot_be_told_of_one_that_is_not_here(two):
+    """That is an error, not "a person's"."""
+    with pytest.raises(Error) as raised:
+        branches.is_ours(two[1], "1" * 40)
+    assert raised.value.message == f"commit 111111111 cannot be read: fatal: bad object {'1' * 40}"
+    assert raised.value.hint == "git fsck"
+
+
+def test_the_line_alone_makes_it_ours(two):
+    """Words around it are somebody's who quotes it."""
+    one = two[1]
+    for message in (f"x\n\n{branches.TRAILER} and me", f"x\n\nnot {branches.TRAILER}", f"{branches.TRAILER}."):
+        assert not branches.is_ours(one, one.graft(one.head(), {"pin": b"x"}, message))
+    assert branches.is_ours(one, one.graft(one.head(), {"pin": b"x"}, f"x\n\n{branches.TRAILER}\nSigned-off-by: a"))

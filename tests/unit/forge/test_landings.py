@@ -79,6 +79,19 @@ def test_a_removed_file_has_no_object(path):
     assert newest.blobs[f"{FOLDER}/models/port.yaml"]
 
 
+def test_a_removed_file_has_no_object_where_ids_are_longer(tmp_path):
+    """In a repository of SHA-256 ids the zeros are sixty-four."""
+    (tmp_path / "r").mkdir()
+    git(tmp_path / "r", "init", "--quiet", "--object-format=sha256")
+    commit(tmp_path / "r", "one\n", "Pin wine 1")
+    git(tmp_path / "r", "rm", "--quiet", MODEL)
+    git(tmp_path / "r", "commit", "--quiet", "--message", "Remove wine")
+    removed, pinned = landed(Git(tmp_path / "r"), "HEAD", FOLDER)
+    assert removed.blobs == {MODEL: ""}
+    assert len(pinned.sha) == len(pinned.blobs[MODEL]) == 64
+    assert texts(Git(tmp_path / "r"), (removed, pinned)) == {pinned.blobs[MODEL]: b"one\n"}
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -159,3 +159,42 @@ def test_a_commit_that_is_not_here_is_an_error(path):
     """Not an empty copy."""
     with pytest.raises(Error), copy_of(Git(path), "0" * 40):
         pass
+
+
+def test_where_a_file_stands_no_folder_can_be_written_into(path):
+    """The name, what the disk said, and where it lies; without the folder's own name, which nobody knows."""
+    with copy_of(Git(path), head(path)) as copy:
+        with pytest.raises(Error) as raised:
+            copy.write("a.txt/below", b"x")
+        assert raised.value.message.startswith("cannot write a.txt/below in a temporary folder: ")
+        assert raised.value.hint == "see to the disk behind TMPDIR"
+        assert copy.read("a.txt") == b"a\n"
+
+
+def test_what_is_not_there_is_none_and_removed_twice_is_removed_once(path):
+    """A folder is no file."""
+    with copy_of(Git(path), head(path)) as copy:
+        assert (copy.read("nothing"), copy.read("deep")) == (None, None)
+        copy.remove("a.txt")
+        copy.remove("a.txt")
+        assert copy.changed(copy.tree()) == ("a.txt",)
+
+
+def test_names_in_a_copy_are_no_patterns(path):
+    """And `changed` has them as they are, sorted."""
+    with copy_of(Git(path), head(path)) as copy:
+        for name in ("*", "[a].txt", "é\n"):
+            copy.write(name, b"x")
+        assert copy.changed(copy.tree("*")) == ("*",)
+        assert copy.changed(copy.tree("é\n", "[a].txt")) == ("*", "[a].txt", "é\n")
+
+
+def test_a_failed_step_names_itself_and_not_the_copy(path):
+    """The repository is what a person can look at."""
+    with copy_of(Git(path), head(path)) as copy:
+        with pytest.raises(Error) as raised:
+            copy.commit("1" * 40, "m")
+        assert raised.value.message.startswith("could not run git commit-tree on a copy: ")
+        with pytest.raises(Error) as raised:
+            copy.tree("not there")
+        assert raised.value.message.startswith("could not run git add on a copy: ")

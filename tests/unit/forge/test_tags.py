@@ -150,3 +150,32 @@ def test_a_fetched_tag_is_the_remotes(clones):
         tags.fetch(Git(b), "origin", "v1.0.0")
     assert git(b, "rev-parse", "v1.0.0^{commit}") == head(b)
     assert mine != head(b)
+
+
+def test_the_remote_lists_every_tag_and_cannot_say_what_it_leads_to(clones):
+    """That of a file looks like one without annotation; one of a tag leads to its commit there as here."""
+    _, a, _ = clones
+    git(a, "tag", "-a", "-m", "one", "one")
+    git(a, "tag", "-a", "-m", "two", "two", "one")
+    git(a, "tag", "file", git(a, "hash-object", "-w", "--stdin"))
+    git(a, "push", "--quiet", "--tags")
+    there = tags.at_remote(Git(a), "origin")
+    assert {name: there[name] for name in ("one", "two")} == tags.here(Git(a))
+    assert there["file"] == Tag("file", git(a, "rev-parse", "file"), git(a, "rev-parse", "file"))
+
+
+def test_a_remote_that_is_away_is_not_a_refusal(clones):
+    """Whether the push arrived, nobody knows: it is looked up later."""
+    bare, a, _ = clones
+    bare.rename(bare.with_name("away.git"))
+    with pytest.raises(UnavailableError, match=r"^could not push to origin: "):
+        tags.push(Git(a), "origin", {"refs/heads/main": head(a)})
+
+
+@pytest.mark.parametrize("message", ["x", "\n\n x \n\n", "x\n"], ids=repr)
+def test_the_message_of_a_tag_has_one_line_end(clones, message):
+    """The same message is the same text, whatever stood around it."""
+    _, a, _ = clones
+    target = tags.make(Git(a), "v1", head(a), message)
+    assert git(a, "cat-file", "tag", target).split("\n\n", 1)[1] == "x"
+    assert git(a, "cat-file", "-s", target) == str(len(git(a, "cat-file", "tag", target)) + 1)

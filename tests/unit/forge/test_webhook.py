@@ -114,6 +114,20 @@ def test_it_does_not_show_itself():
     assert Webhook("https://user:passw0rd@example.org:8443/s3cr3t-path").place == "https://example.org:8443"
 
 
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("http://HOST.example/x", "http://host.example"),
+        ("https://h:443/x", "https://h:443"),
+        ("http://[::1]:8080/x", "http://[::1]:8080"),
+        ("https://u:p@[2001:db8::1]/x", "https://[2001:db8::1]"),
+    ],
+)
+def test_its_place_is_an_address_again(url, place):
+    """What a person reads can be tried: the brackets of an IPv6 host stay, and the port by default is not made up."""
+    assert Webhook(url).place == place
+
+
 def assert_hidden(error):
     for secret in ("s3cr3t-path", "t0k3n", "passw0rd", "hush"):
         assert secret not in f"{error.message} {error.hint} {error.where}"

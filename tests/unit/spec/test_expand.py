@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mlrelease.errors import Error
-from mlrelease.spec.expand import expand, missing, names
+from mlrelease.spec.expand import defaults, expand, has_default, is_well_formed, missing, names, without_references
+
+PIECES = st.lists(st.sampled_from(["a", "$", "{", "}", "${A}", "${B:-x}", "${B:-}", ":-", "é", "\n"]), max_size=8).map("".join)
 
 
 @pytest.mark.parametrize(
@@ -58,3 +62,55 @@ def test_what_is_missing_is_what_expanding_would_miss(text, unset):
 def test_names_come_once_in_order():
     """`names` lists what a text refers to."""
     assert names("${B}${A:-x}${B}") == ("B", "A")
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "message", "hint"),
+    [
+        (
+            "${A} ${",
+            {"A": "hunter2"},
+            "a ${ in the file is not closed or names no variable",
+            "write ${NAME} or ${NAME:-default}",
+        ),
+        ("${A}${B_1}", {"A": "hunter2"}, "the variable B_1 is not set", "set it where mlrelease runs: export B_1=…"),
+    ],
+    ids=["torn", "unset"],
+)
+def test_an_error_is_a_name_and_a_way_out(text, variables, message, hint):
+    """And no value."""
+    with pytest.raises(Error) as raised:
+        expand(text, variables)
+    assert (raised.value.message, raised.value.hint) == (message, hint)
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "by_default"),
+    [
+        ("plain", "plain", ()),
+        ("${A}", "", ()),
+        ("a${A}b", "ab", ()),
+        ("${A:-x}", "", ("x",)),
+        ("${A:-}${B:-y z}", "", ("", "y z")),
+        ("${A:-a:-b}", "", ("a:-b",)),
+        ("${A:-{}", "${A:-{}", ()),
+        ("${A:-x}y}", "y}", ("x",)),
+    ],
+)
+def test_a_text_is_what_is_written_and_its_defaults(text, written, by_default):
+    """A default ends at the first brace, and holds none."""
+    assert (without_references(text), defaults(text), has_default(text)) == (written, by_default, bool(by_default))
+
+
+@settings(max_examples=80, deadline=None)
+@given(PIECES, st.dictionaries(st.sampled_from(["A", "B"]), st.sampled_from(["", "v", "${A}"])))
+def test_expanding_fails_exactly_where_it_is_said_to(text, variables):
+    """`is_well_formed` and `missing` say beforehand whether it will; what is not referred to does not matter."""
+    if is_well_formed(text) and not missing(text, variables):
+        found = expand(text, variables)
+        assert found == expand(text, {name: variables[name] for name in names(text) if name in variables} | {"OTHER": "x"})
+        assert without_references(text) == text or names(text)
+    else:
+        with pytest.raises(Error):
+            expand(text, variables)
+    assert set(missing(text, variables)) <= set(names(text)) - set(variables)

@@ -111,3 +111,69 @@ def test_the_folders_own_explanation_names_every_prefix():
     """What people read is what is read."""
     text = (ROOT / UNRELEASED / "README.md").read_text(encoding="utf-8")
     assert [prefix for prefix in PREFIXES if f"{prefix}-" not in text] == []
+
+
+NAME_IT = (
+    "name it releases/unreleased/added-what-it-is.md, where added is one of: "
+    "added, changed, deprecated, removed, fixed, security, breaking"
+)
+WRITE_IT = "write the line of the changelog into it, in the users' words"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message", "hint"),
+    [
+        ("misc-x.md", b"x", "releases/unreleased/misc-x.md is no changelog fragment", NAME_IT),
+        ("added-x.md", b"\n", "releases/unreleased/added-x.md is empty", WRITE_IT),
+        ("added-x.md", b"\xff", "releases/unreleased/added-x.md is not UTF-8", WRITE_IT),
+        ("added-x.md", b"x" * (LONGEST + 1), "releases/unreleased/added-x.md is longer than 20,000 characters", WRITE_IT),
+        ("added-x.md", b"a\n### b",
+         "releases/unreleased/added-x.md holds a heading: it would end its section of the changelog", WRITE_IT),
+    ],
+    ids=["a name", "nothing", "bytes", "a document", "a heading"],
+)  # fmt: skip
+def test_a_problem_is_said_whole(name, data, message, hint):
+    """Which file, why, and what to do with it."""
+    _, (problem,) = fragments({f"{UNRELEASED}/{name}": SourceFile(data)})
+    assert (problem.message, problem.hint, problem.code) == (message, hint, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("é" * LONGEST, "é" * LONGEST),
+        ("#5 is mended", "#5 is mended"),
+        ("#hashtag", "#hashtag"),
+        ("a\n#### b", "a\n  #### b"),
+        ("a\r\nb\r\n", "a\n  b"),
+        ("a\n\n\n    b  ", "a\n\n\n  b"),
+        ("-5 °C is fine", "-5 °C is fine"),
+        ("*bold* words", "*bold* words"),
+        ("- a\n- b", "a\n  - b"),
+        ("-  a", "a"),
+    ],
+    ids=["as long as may be, in characters", "a number of an issue", "a word", "a small heading", "Windows line ends",
+         "blank lines and blanks", "a minus", "emphasis", "two items", "a dash and two blanks"],
+)  # fmt: skip
+def test_what_only_looks_odd_is_a_line_all_the_same(text, line):
+    """One item, whatever it was written as."""
+    assert one("fixed-x.md", text).text == line
+
+
+def test_problems_come_in_the_order_of_their_names_beside_the_entries():
+    """One bad file hides no other."""
+    files = {f"{UNRELEASED}/{name}": SourceFile(b"x") for name in ("zzz-1.md", "added-1.md", "aaa-1.md", "fixed-1.md")}
+    found, wrong = fragments(files)
+    assert list(found) == [f"{UNRELEASED}/added-1.md", f"{UNRELEASED}/fixed-1.md"]
+    assert [problem.message.split()[0] for problem in wrong] == [f"{UNRELEASED}/aaa-1.md", f"{UNRELEASED}/zzz-1.md"]
+
+
+def test_a_file_that_cannot_be_read_has_its_name_looked_at_first():
+    """A link of another name is no fragment, whatever it points at."""
+    _, wrong = fragments(
+        {f"{UNRELEASED}/{name}": SourceFile(b"", "symlink") for name in ("misc-x.md", "README.md", "added-x.md")}
+    )
+    assert [problem.message for problem in wrong] == [
+        f"{UNRELEASED}/added-x.md cannot be read: symlink",
+        f"{UNRELEASED}/misc-x.md is no changelog fragment",
+    ]

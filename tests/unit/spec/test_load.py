@@ -208,3 +208,58 @@ def test_findings_are_plain_data():
     """A finding has nothing in it that JSON cannot hold."""
     found = load(edited((SVC, "replicas: 2", "replicas: [1]"))).findings
     assert json.loads(json.dumps([dataclasses.asdict(f) for f in found]))[0]["found"] == "a list"
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("environments/production/../x.yaml", "wrong-place"),
+        ("environments/./production/x.yaml", "wrong-place"),
+        ("environments/..", "wrong-place"),
+        ("environments//environment.yaml", "wrong-place"),
+        ("environments/production/", "wrong-place"),
+        ("environments/.hidden/environment.yaml", "bad-name"),
+        ("environments/a..b/environment.yaml", "bad-name"),
+        ("environments/.gitkeep", None),
+        ("environments", None),
+        ("environments.yaml", None),
+        ("Environments/production/x.yaml", None),
+        ("x/environments/production/x.yaml", None),
+    ],
+)
+def test_a_path_is_taken_at_its_word(path, rule):
+    """What leaves its folder is named, and nothing is read from there; what only looks so is a name."""
+    spec = load(edited(**{path: EXAMPLE[ENV]}))
+    assert {f.rule for f in spec.findings if f.path == path} >= ({rule} if rule else set())
+    assert bool(spec.findings) is (rule is not None)
+
+
+@pytest.mark.parametrize("problem", ["symlink", "too large", "unreadable"])
+def test_environments_itself_may_be_no_folder(problem):
+    """A link, or a file in its place, is said; there is no environment then."""
+    spec = load({"environments": SourceFile(b"", problem)})
+    expected = "symlink" if problem == "symlink" else "wrong-place"
+    assert sorted((f.rule, f.path) for f in spec.findings) == sorted(
+        [("no-environments", "environments"), (expected, "environments")]
+    )
+    assert spec.environments == {}
+
+
+def test_the_order_of_the_files_does_not_matter():
+    """Neither for the findings nor for what is planned: a disk lists as it likes."""
+    broken = second(**{":8081": ":8080", "alias: staging": "alias: production", "replicas: 2": "replicas: 0"})
+    for files in (edited(), second(), broken):
+        assert load(dict(reversed(files.items()))) == load(files)
+    assert list(load(broken).findings) == sorted(load(broken).findings)
+
+
+def test_services_models_and_variables_come_in_the_order_of_their_names():
+    """A bundle is the same whatever order its files have."""
+    models = {
+        f"environments/production/models/{n}.yaml": EXAMPLE[MOD].replace(b"model: wine", f"model: {n}".encode()) for n in "zaM"
+    }
+    files = edited((SVC, "replicas: 2", "env: {Z: z, A: a}\nruntime: {python: /opt/bin/python}"), **models)
+    service = load(files).environments["production"].services["wine"]
+    assert [model.name for model in service.models] == ["M", "a", "wine", "z"]
+    assert service.env == (("A", "a"), ("Z", "z"))
+    assert service.python == "/opt/bin/python"

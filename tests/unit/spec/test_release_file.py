@@ -149,8 +149,8 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
         (TEXT.replace("checked: observed", "checked: believed").encode(), "checked"),
         (re.sub("revision: '?2+'?", "revision: main", TEXT).encode(), "revision"),
         (BOMB.encode(), "uses an anchor or alias"),
-        (b"!!python/object/apply:os.system [id]\n", "is not YAML"),
-        (b"[" * 100_000, "is not YAML"),
+        (b"!!python/object/apply:os.system [id]\n", "uses a tag"),
+        (b"[" * 100_000, "is nested too deeply"),
         (b"x" * (MAX_BYTES + 1), "is larger than"),
     ],
     ids=[
@@ -184,6 +184,134 @@ def test_nothing_else_is_a_record(data, said):
     assert failed.value.message.startswith(PATH)
     assert said in failed.value.message
     assert failed.value.hint == f"git log -p -- {PATH} shows who changed it"
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (TEXT.replace("actor: Ada", "actor: 2027-13-45"), "is not YAML in UTF-8"),
+        (TEXT.replace("actor: Ada", "actor: 2027-01-15T08:00:00+99:99"), "is not YAML in UTF-8"),
+        (TEXT.replace("height: 7", "height: 0b_"), "is not YAML in UTF-8"),
+        (TEXT.replace("height: 7", "height: " + "7" * 5000), "is not YAML in UTF-8"),
+        (TEXT.replace("actor: Ada", "actor: !!str Ada"), "uses a tag"),
+        (TEXT.replace("height: 7", "height: !!int seven"), "uses a tag"),
+        (TEXT.replace("checked: observed", "checked: !!bool maybe"), "uses a tag"),
+        (TEXT.replace("services:", "services: !!omap"), "uses a tag"),
+        (TEXT.replace("actor: Ada\n", "actor: Ada\nactor: Eve\n"), "gives a key twice"),
+        (TEXT.replace("height: 7", "height: 7\n      height: 9"), "gives a key twice"),
+        (TEXT.replace("        models:", "        bundle: 'ffffffffffff'\n        models:"), "gives a key twice"),
+        (TEXT + "<<: {}\n", "gives a key twice"),
+        (f"{TEXT}---\n{TEXT}", "is not YAML in UTF-8"),
+        (TEXT + "? [a]\n: b\n", "is not YAML in UTF-8"),
+        (f"{TEXT}x: {'[' * 19}{']' * 19}\n", "is no release record: x: Extra inputs are not permitted"),
+        (f"{TEXT}x: {'[' * 20}{']' * 20}\n", "is nested too deeply"),
+        (f"{TEXT}x: {'{a: ' * 20}{'}' * 20}\n", "is nested too deeply"),
+    ],
+    ids=[
+        "a day that is none", "an offset that is none", "a number that is none", "a number without end",
+        "a tag that means nothing", "a tag that is not met", "a truth that is none", "a tag on a mapping", "the actor twice",
+        "a height twice", "a bundle twice", "a merge key", "two documents", "a key that is a list", "as deep as may be",
+        "one deeper", "mappings, too",
+    ],
+)  # fmt: skip
+def test_what_yaml_would_let_through_or_stumble_over_is_refused_in_one_line(data, why):
+    """A record is what a person reads in it: no second value, no other type, and never a traceback."""
+    assert data != TEXT
+    with pytest.raises(Error) as failed:
+        load(PATH, data.encode())
+    assert failed.value.message == f"{PATH} {why}"
+    assert (failed.value.hint, failed.value.where) == (f"git log -p -- {PATH} shows who changed it", PATH)
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ('"a\\nb\\e[2J"', "a\\nb\\x1b[2J"),
+        ("ghp_" + "a" * 36, "***"),
+        ("k" * 300, "k" * 199 + "…"),
+        ("é", "é"),
+    ],
+    ids=["control characters", "a secret", "a long one", "a letter"],
+)
+def test_a_key_of_the_file_is_shown_so_that_it_can_be_printed(key, shown):
+    """Whoever wrote the file named it."""
+    with pytest.raises(Error) as failed:
+        load(PATH, f"{TEXT}{key}: 1\n".encode())
+    assert failed.value.message == f"{PATH} is no release record: {shown}: Extra inputs are not permitted"
+
+
+def test_the_place_of_what_is_wrong_is_named():
+    """Down to the entry of a list."""
+    with pytest.raises(Error) as failed:
+        load(PATH, TEXT.replace("digest: sha256:c", "digest: sha256:C").encode())
+    place = "environments.production.services.wine.models.0.digest"
+    assert failed.value.message == f"{PATH} is no release record: {place}: Value error, digest is not in lower case"
+
+
+@pytest.mark.parametrize("path", ["releases/v1.2.1.yaml", "releases/V1.2.0.yaml", "v1.2.0.yaml", "releases/v01.2.0.yaml"])
+def test_a_record_under_another_name_is_none(path):
+    """A copy of an old record must not pass for a new one."""
+    with pytest.raises(Error) as failed:
+        load(path, TEXT.encode())
+    assert failed.value.message == f"{path} says that it is v1.2.0"
+
+
+def test_the_largest_record_is_one_byte_below_the_limit_that_is_refused():
+    """Filled up with a comment."""
+    full = TEXT.encode() + b"#" * (MAX_BYTES - len(TEXT.encode()))
+    assert load(PATH, full) == RECORD
+    with pytest.raises(Error) as failed:
+        load(PATH, full + b"#")
+    assert failed.value.message == f"{PATH} is larger than 16 MiB"
+
+
+def test_the_text_of_a_record_is_as_people_write_it():
+    """Keys in the order of the schema, empty ones left out, lists below their key, numbers as numbers, no anchors."""
+    approval = ApprovedBy("E1", "Ann", AT, "")
+    model = ReleasedModel(PIN, run_id="r1", gates={"smoke": "passed", "exists": "passed"}, metrics={"rmse": 2, "auc": 0.5})
+    service = replace(SERVICE, models=(model,), approvals=(approval,), settings=("LEVEL",))
+    text = dump(replace(release(service), previous="")).decode().removeprefix(HEADER)
+    assert (
+        text
+        == f"""\
+schema: 1
+release: v1.2.0
+previous: ''
+at: '{AT}'
+actor: Ada
+revision: '{"2" * 40}'
+environments:
+  production:
+    checked: observed
+    ledger:
+      height: 7
+      head: sha256:{"e" * 64}
+    services:
+      wine:
+        bundle: '000000000000'
+        image: ghcr.io/acme/serve:0.1.0@sha256:{"ab" * 32}
+        settings:
+          - LEVEL
+        receipt: R1
+        verified_at: '{AT}'
+        revision: '{"1" * 40}'
+        approvals:
+          - event: E1
+            approver: Ann
+            at: '{AT}'
+        models:
+          - model: wine
+            version: '8'
+            digest: sha256:{"c" * 64}
+            run_id: r1
+            gates:
+              exists: passed
+              smoke: passed
+            metrics:
+              auc: 0.5
+              rmse: 2.0
+"""
+    )
 
 
 def test_an_error_does_not_echo_the_file():

@@ -103,12 +103,6 @@ def read(github: GitHub) -> Repository:
     )
 
 
-def scopes(github: GitHub) -> tuple[str, ...] | None:
-    """The scopes of a classic token; None for any other kind, whose rights GitHub does not tell beforehand."""
-    header = github.ask("GET", "").headers.get("X-OAuth-Scopes")
-    return None if header is None else tuple(scope for part_ in header.split(",") if (scope := part_.strip()))
-
-
 def branch_rules(github: GitHub, branch: str) -> tuple[Rule, ...]:
     """The rules of active rulesets that hold for a branch; it need not exist. Classic protection is not among them."""
     found = github.pages(f"rules/branches/{part(branch)}")

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from mlrelease.errors import Error
 from mlrelease.forge.github import comments, issues
-from mlrelease.forge.github.text import LONGEST_BODY, cut, is_marked, marked, marker_line, same, shortened
+from mlrelease.forge.github.text import LONGEST_BODY
 from support.github_desk import client
 from support.github_server import lost, truncated
 
@@ -205,57 +202,3 @@ def test_the_next_time_is_a_new_issue(at):
     tell(at)
     issues.close(at.github, marker=SUBJECT, comment="well again")
     assert tell(at) == 2
-
-
-# -- texts ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("marker", ["", "  ", "a-->b", "a--b", "a\nb", "a>b"], ids=repr)
-def test_a_marker_cannot_end_its_own_comment(marker):
-    """Text from outside never reaches it unlooked at."""
-    with pytest.raises(Error, match="not a marker"):
-        marker_line(marker)
-
-
-def test_a_marked_text_is_recognised():
-    """Whatever a browser does to its line ends."""
-    assert is_marked("m:1", marked("m:1", "x"))
-    assert is_marked("m:1", "<!-- m:1 -->\r\nx")
-    assert not is_marked("m:1", "<!-- m:10 -->\nx")
-    assert not is_marked("m:1", "x\n<!-- m:1 -->")
-
-
-@given(st.text(max_size=400), st.integers(min_value=120, max_value=300))
-def test_a_cut_text_fits_and_keeps_its_beginning(text, longest):
-    """A text that fits is not touched."""
-    result = cut(text, longest)
-    assert len(result) <= longest
-    if len(text) <= longest:
-        assert result == text
-    else:
-        assert result.partition("\n\n**… cut here")[0] == text[: len(result.partition("\n\n**… cut here")[0])]
-        assert result.endswith("longer than GitHub takes.**\n")
-
-
-def test_a_cut_falls_between_lines():
-    """Half a table row is no table."""
-    text = "".join(f"| row {n} |\n" for n in range(100))
-    assert cut(text, 500).partition("\n\n**")[0].endswith(" |")
-
-
-@given(st.text(max_size=50), st.integers(min_value=1, max_value=40))
-def test_a_shortened_text_fits(text, longest):
-    """With `…` in place of what is left out."""
-    result = shortened(text, longest)
-    assert len(result) <= longest
-    assert result == text or result.endswith("…")
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "is_same"),
-    [("a\nb", "a\r\nb\r\n", True), ("a", " a ", True), ("a\nb", "a\n\nb", False), ("", "", True)],
-    ids=["line ends", "ends", "another line", "nothing"],
-)
-def test_texts_that_github_stores_alike_are_the_same(one, other, is_same):
-    """So that nothing is written without a difference."""
-    assert same(one, other) is is_same

@@ -48,12 +48,6 @@ def test_a_repository_that_is_not_seen_is_not_found(at):
     assert "where the token in GITHUB_TOKEN may not look" in caught.value.hint
 
 
-def test_scopes_are_told_for_classic_tokens_alone(at, owner):
-    """Others are limited in ways that GitHub does not tell beforehand."""
-    assert repository.scopes(owner) == ("repo", "workflow")
-    assert repository.scopes(at.github) is None
-
-
 def test_rules_of_a_branch_come_from_every_active_ruleset(at):
     """With their parameters; a disabled one does not count."""
     number = at.hub.protect(at.name, "main", reviews=2, checks=["all-green"])["id"]
