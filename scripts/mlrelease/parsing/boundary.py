@@ -47,15 +47,24 @@ def failed(error: Error, code: int, *, origin: BaseException | None = None) -> i
 
 
 def misused(error: Exception) -> int:
-    """A command line that cannot be read; without any argument it is the help that was asked for."""
-    if len(sys.argv) < 2:
+    """A command line that cannot be read; where only the verb is missing (`mlrelease release`), the help."""
+    # by name: the typers that bring their own click do not export it
+    lacks_verb = type(error).__name__ == "NoArgsIsHelpError"
+    if lacks_verb and not wants_json():
         error.show()  # type: ignore[attr-defined]  # click's ClickException has it
         return 2
-    context = getattr(error, "ctx", None)
-    path = str(context.command_path).split()[1:] if context and context.info_name else []
     # click's own first line is the usage; ours is what is wrong.
-    message = str(error.format_message())  # type: ignore[attr-defined]  # the same
-    return failed(UsageError(message, hint=" ".join(["mlrelease", *path[-1:], "--help"])), 2)
+    message = "Missing command." if lacks_verb else str(error.format_message())  # type: ignore[attr-defined]  # the same
+    return failed(UsageError(message, hint=" ".join(["mlrelease", *_verb_of(error), "--help"])), 2)
+
+
+def _verb_of(error: Exception) -> list[str]:
+    """The words of the verb that could not be read, without the program's own (`python -m …` has several)."""
+    context, words = getattr(error, "ctx", None), list[str]()
+    while context and context.parent:
+        words.insert(0, str(context.info_name))
+        context = context.parent
+    return words
 
 
 def interrupted() -> int:
