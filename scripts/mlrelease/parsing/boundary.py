@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -90,16 +91,27 @@ def _code_of(error: Error) -> int:
 def unexpected(error: Exception) -> int:
     """A missing package, a full disk, or a defect of ours: one line each, the traceback with `-v`."""
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("mlrelease"):
-        extra = "mlflow" if (error.name or "").partition(".")[0] == "mlflow" else "local"
+        extra = _EXTRAS.get((error.name or "").partition(".")[0], "local")
         known = Error(f"this needs the package {error.name}", hint=f"pip install 'mlrelease[{extra}]'")
     elif isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        hint = _OS_HINTS.get(error.errno or 0, "-v shows where")
-        known = Error(f"{place}{error.strerror or type(error).__name__}", hint=hint)
+        known = Error(_words_of(error), hint=_OS_HINTS.get(error.errno or 0, "-v shows where"))
     else:
         known = Error(f"{type(error).__name__}: {error}", hint="please report this, with the output of -v")
     return failed(known, 1, origin=error)
 
+
+def _words_of(error: OSError) -> str:
+    """The system's words with the file they are about; one that a library made has only its own."""
+    if error.strerror:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        return f"{name}: {error.strerror}" if name else error.strerror
+    # requests' are OSErrors too, and quote addresses with all that is in them
+    said = "" if type(error).__module__.partition(".")[0] == "requests" else str(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+_EXTRAS = {"mlflow": "mlflow", "jwt": "github", "boto3": "s3", "statsmodels": "demo"}
+"""What brings a package, where it is not the extra for a host."""
 
 _OS_HINTS = {
     errno.ENOSPC: "free some space there",
