@@ -150,7 +150,7 @@ def test_an_exception_is_one_line_with_its_traceback():
         ("a\nb\x1b[2J", "a\nb\x1b[2J"),
         ({"é": 1}, {"é": 1}),
         (b"\xff", "b'\\xff'"),
-        ({1, 1}, "{1}"),
+        ({1}, "{1}"),
         (float("inf"), float("inf")),
     ],
     ids=["line breaks and escapes", "letters", "bytes", "a set", "what JSON does not have"],
