@@ -56,6 +56,8 @@ def line(monkeypatch, capsys, parser):
         return Said(int(ended.value.code or 0), said.out, said.err)
 
     monkeypatch.setattr("mlrelease.cli.app", parser)
+    # as the installed program: of `python -m pytest` the parser would make another name
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", None)
     monkeypatch.delenv("MODEL_PATH", raising=False)
     yield run
     for field in fields(Given):

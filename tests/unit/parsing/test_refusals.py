@@ -223,7 +223,7 @@ def test_where_only_the_verb_is_missing_the_help_is_shown(line, verb):
     said = line(*verb.split())
     assert (said.code, said.out) == (2, "")
     assert said.err == shown.out
-    assert "\n  -h, --help" in said.err
+    assert said.err.startswith(" ".join(["Usage: mlrelease", *verb.split(), "[OPTIONS] COMMAND [ARGS]...\n"]))
 
 
 @pytest.mark.parametrize("verb", GROUPS, ids=["nothing at all", *GROUPS[1:]])
