@@ -57,6 +57,25 @@ def test_a_long_refusal_is_a_refusal():
         assert len(server.requests) == 1
 
 
+def endless(handler):
+    """Begins to say no, and never comes to an end."""
+    handler.send_response(404)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    handler.wfile.write(b"x" * 2048)
+    handler.wfile.flush()
+    handler.closing.wait(60)
+    handler.close_connection = True
+
+
+def test_a_refusal_is_not_read_to_its_end(monkeypatch):
+    """What an error needs is enough: the rest is not waited for."""
+    monkeypatch.setattr(calls, "_LARGEST_ERROR", 1024)
+    with faulty(endless) as server, pytest.raises(HttpError) as caught:
+        plain(server.url).get("/x")
+    assert caught.value.status == 404
+
+
 @pytest.mark.parametrize(
     "content_type",
     ["application/json", "application/json; charset=utf-8", "application/vnd.oci.image.manifest.v1+json", "text/json"],

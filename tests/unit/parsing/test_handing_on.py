@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from pathlib import Path
 
 import pytest
+from mlrelease import log
 from mlrelease.commands.approve import ApproveOptions
 from mlrelease.commands.bump import BumpOptions
 from mlrelease.commands.deploy import DeployOptions
@@ -20,6 +23,7 @@ from mlrelease.commands.wait import WaitOptions
 from mlrelease.commands.why import WhyOptions
 from mlrelease.commands.words import Named
 from mlrelease.model.release import Level
+from mlrelease.render.report import Report
 
 NOW = 1_800_000_000.0
 """The clock of the stand-in workspace."""
@@ -482,3 +486,44 @@ def test_a_repository_is_upgraded_where_it_lies(line, handed, typed, directory):
     handed.stands_for("commands.vendored.upgrade")
     line(*typed.split())
     assert [w.directory for w in handed.workspaces] == [directory]
+
+
+@pytest.mark.parametrize(
+    ("words", "levels"),
+    [
+        ([], ["warning", "error"]),
+        (["-v"], ["info", "warning", "error"]),
+        (["-vv"], ["debug", "info", "warning", "error"]),
+        (["-v", "-v", "--verbose"], ["debug", "info", "warning", "error"]),
+    ],
+    ids=["what matters", "-v says more", "-vv says all", "and no more than that"],
+)
+def test_how_much_is_logged_is_as_asked_and_every_line_names_the_run(line, handed, monkeypatch, words, levels):
+    """On stderr, beside a result that stays alone on stdout."""
+
+    def verb(_workspace, _environments):
+        logger = log.get("verb")
+        for level in ("debug", "info", "warning", "error"):
+            getattr(logger, level)("said")
+        return Report("done", {})
+
+    monkeypatch.setattr("mlrelease.commands.status.status", verb)
+    said = line(*words, "status")
+    lines = [json.loads(text) for text in said.err.splitlines()]
+    assert [found["level"] for found in lines] == levels
+    assert {found["run_id"] for found in lines} == {"01NEW"}
+    assert (said.code, said.out) == (0, "done\n")
+
+
+def test_every_option_is_on_the_page_of_verbs(parser):
+    """Under its verb's heading or at the top, by one of its names: what is not there is found by nobody."""
+    page = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+    sections = {part.partition("\n")[0]: part for part in page.split("\n## ")}
+    missing = []
+    for verb, parameters in verbs(parser):
+        named = "".join(text for title, text in sections.items() if verb.split()[0] in title.replace(",", " ").split())
+        for parameter in parameters:
+            names = {*parameter.opts, *parameter.secondary_opts}
+            if parameter.param_type_name == "option" and parameter.name != "help" and not any(n in named for n in names):
+                missing.append((verb, parameter.opts[0]))
+    assert missing == []
