@@ -92,6 +92,16 @@ def test_silence_begins_after_five_beats(age_s, silent):
     assert WHOLE.age_s(AT + age_s) == age_s
 
 
+@pytest.mark.parametrize(
+    ("height", "exit_code", "says_all"),
+    [(0, 0, True), (7, 130, True), (-1, 0, False), (0, -1, False), (-1, -1, False)],
+    ids=["the first pass went well", "any pass", "how far is missing", "how it ended is missing", "an older agent"],
+)
+def test_a_beat_says_all_when_it_says_how_far_and_how_it_ended(height, exit_code, says_all):
+    """Half of it proves nothing: whoever waits for that pass goes on waiting."""
+    assert Beat(AT, "abc", height=height, exit_code=exit_code).says_all is says_all
+
+
 def test_a_clock_that_is_behind_makes_no_negative_age():
     """Two hosts' clocks differ."""
     assert WHOLE.age_s(AT - 30.0) == 0.0
