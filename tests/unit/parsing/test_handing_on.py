@@ -171,6 +171,13 @@ CASES = [
         BumpOptions(to="", commit=False, push=False, services=(), pr=False, reopen=False),
     ),
     case(
+        "bump in a new proposal",
+        "bump p --pr",
+        "commands.bump.bump",
+        *("p", ()),
+        BumpOptions(to="", commit=True, push=False, services=(), pr=True, reopen=False),
+    ),
+    case(
         "bump in a proposal",
         "bump p m --pr --reopen --commit",
         "commands.bump.bump",
@@ -190,6 +197,20 @@ CASES = [
         "commands.promote.promote",
         *("s", "p"),
         PromoteOptions(services=("a", "b"), models=("n", "m"), images=False, commit=True, push=True, pr=False, reopen=False),
+    ),
+    case(
+        "promote in a new proposal",
+        "promote s p --pr",
+        "commands.promote.promote",
+        *("s", "p"),
+        PromoteOptions(services=(), models=(), images=True, commit=True, push=False, pr=True, reopen=False),
+    ),
+    case(
+        "promote without a commit",
+        "promote s p --no-commit",
+        "commands.promote.promote",
+        *("s", "p"),
+        PromoteOptions(services=(), models=(), images=True, commit=False, push=False, pr=False, reopen=False),
     ),
     case(
         "promote in a proposal",
