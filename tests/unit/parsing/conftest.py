@@ -11,8 +11,7 @@ import typer
 from mlrelease.cli import app, main
 from mlrelease.parsing.app import Given, given
 from mlrelease.render.report import Report
-
-NOW = 1_800_000_000.0
+from support.typed_runs import NOW
 
 
 @dataclass(frozen=True)
