@@ -11,18 +11,18 @@ from typing import Any, TextIO
 
 
 class _Unbroken:
-    """A stream whose reader may go away: an instance whose supervisor died must go on answering, without its log."""
+    """A stream that may fail: an instance whose supervisor died, or whose disk is full, goes on answering without its log."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with suppress(BrokenPipeError, ValueError):
+        with suppress(OSError, ValueError):
             return self._stream.write(text)
         return 0
 
     def flush(self) -> None:
-        with suppress(BrokenPipeError, ValueError):
+        with suppress(OSError, ValueError):
             self._stream.flush()
 
     def isatty(self) -> bool:

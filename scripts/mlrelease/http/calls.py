@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -79,20 +80,25 @@ class Http:
         try:
             parts = urlsplit(base_url)
             host, port = parts.hostname, parts.port
-        except ValueError as e:
-            raise Error(f"{name}: the address is not a URL ({e})", hint=dialect.address_hint) from e
+        except ValueError:
+            # Without its cause, which quotes what stands where host and port should: it may be a password.
+            raise Error(f"{name}: the address is not a URL", hint=dialect.address_hint) from None
+        if "@" in parts.path + parts.query + parts.fragment:  # http://ann:12/34@host asks the host `ann`
+            raise Error(
+                f"{name}: the address has an @ behind its host", hint="in a password / ? and # are written %2F %3F and %23"
+            )
         if parts.scheme not in ("http", "https") or not host:
             raise Error(f"{name}: the address is not an http(s) URL: {words.shown(base_url)}")
         self.where = self._base = words.shown(base_url)
         self.authority = (host, port or (443 if parts.scheme == "https" else 80))
-        self.is_loopback = host == "localhost" or host.startswith("127.") or host == "::1"
+        self.is_loopback = _is_loopback(host)
         self.server = f"{name} at {self.where}"
         self._dialect = dialect
         self._connect_s, self._read_s, self._total_s, self._patience_s = connect_s, read_s, total_s, patience_s
         # identity: sizes are those on the wire, and a small answer cannot unfold into a large one
         self._headers = {"Accept-Encoding": "identity"} | dict(headers or {})
         if auth is None and parts.username is not None:
-            auth = HTTPBasicAuth(unquote(parts.username), unquote(parts.password or ""))
+            auth = HTTPBasicAuth(unquote(parts.username).encode(), unquote(parts.password or "").encode())
         self._auth = auth or NoAuth()
         # Passed with every call: as a session attribute, REQUESTS_CA_BUNDLE in the environment would overrule it.
         self._verify = verify
@@ -132,14 +138,14 @@ class Http:
             with self._open(method, path, deadline, params=params, body=body, data=data, content_type=content_type) as response:
                 found = response.headers.get("Content-Type", "")
                 may_be_empty = response.status_code in _WITHOUT_BODY or method == "HEAD"
-                content = self._body(response, deadline, _LARGEST_JSON) if may_be_empty or "json" in found else b""
+                content = self._body(response, deadline) if may_be_empty or "json" in found else b""
                 if may_be_empty and not content:
                     return Answer(response.status_code, response.headers, None)
                 if "json" not in found:
                     raise words.not_json(self.server, found, self._dialect)
             try:
                 value = json.loads(content)
-            except ValueError as e:
+            except (ValueError, RecursionError) as e:
                 raise _Again("the answer was not whole JSON") from e
             return Answer(response.status_code, response.headers, value)
 
@@ -235,19 +241,22 @@ class Http:
     ) -> Iterator[requests.Response]:
         """A 2xx answer whose body is not read yet. Raises what the status means otherwise."""
         left = max(0.05, deadline - time.monotonic())
-        response = self._session.request(
-            method,
-            self._base + path,
-            params=params,
-            json=body,
-            data=data,
-            auth=self._auth,
-            verify=self._verify,
-            timeout=(min(self._connect_s, left), min(self._read_s, left)),
-            headers=self._headers | ({"Content-Type": content_type} if content_type else {}),
-            allow_redirects=method == "GET",  # a redirected POST would become a GET without its body
-            stream=True,
-        )
+        try:
+            response = self._session.request(
+                method,
+                self._base + path,
+                params=params,
+                json=body,
+                data=data,
+                auth=self._auth,
+                verify=self._verify,
+                timeout=(min(self._connect_s, left), min(self._read_s, left)),
+                headers=self._headers | ({"Content-Type": content_type} if content_type else {}),
+                allow_redirects=method == "GET",  # a redirected POST would become a GET without its body
+                stream=True,
+            )
+        except ValueError:  # requests' own for an address are, and it reads that of a redirect even where it does not follow
+            raise words.no_address(self.server, self._dialect) from None
         with response:
             if not response.ok or response.is_redirect:
                 self._raise_for(response, deadline)
@@ -255,18 +264,22 @@ class Http:
 
     def _raise_for(self, response: requests.Response, deadline: float) -> None:
         if response.is_redirect:
-            place = words.shown(response.headers.get("Location", ""))
+            place = words.clean(words.shown(response.headers.get("Location", "")))
             raise Error(f"{self.server} redirects to {place}", hint=f"name that address in {self._dialect.setting}")
-        body = self._body(response, deadline, _LARGEST_ERROR)
-        retry = self._dialect.judge(self.server, Refusal(response.status_code, response.headers, body))
+        body = bytearray()
+        for chunk in self._chunks(response, deadline):
+            body += chunk
+            if len(body) >= _LARGEST_ERROR:  # a proxy's page with its pictures in it is still that status
+                break
+        retry = self._dialect.judge(self.server, Refusal(response.status_code, response.headers, bytes(body[:_LARGEST_ERROR])))
         raise _Again(retry.words, sent=retry.acted, status=response.status_code, retry_after_s=retry.after_s)
 
-    def _body(self, response: requests.Response, deadline: float, largest: int) -> bytes:
+    def _body(self, response: requests.Response, deadline: float) -> bytes:
         data = bytearray()
         for chunk in self._chunks(response, deadline):
             data += chunk
-            if len(data) > largest:
-                raise Error(f"{self.server} answered with more than {largest >> 10} KiB", hint=self._dialect.address_hint)
+            if len(data) > _LARGEST_JSON:
+                raise Error(f"{self.server} answered with more than {_LARGEST_JSON >> 10} KiB", hint=self._dialect.address_hint)
         return bytes(data)
 
     def _chunks(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
@@ -278,6 +291,14 @@ class Http:
             if not chunk:
                 return
             yield chunk
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether that is this machine; `127.example.org` is not."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _outcome(state: RetryCallState) -> BaseException | None:

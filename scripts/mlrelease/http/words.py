@@ -19,8 +19,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def shown(url: str) -> str:
-    """The address for messages: scheme, host, port and path; no userinfo, query or fragment."""
-    parts = urlsplit(url)
+    """The address for messages: scheme, host, port and path; no userinfo, query or fragment, and nothing of what is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "what is not a URL"
     return SplitResult(parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "").geturl()
 
 
@@ -67,6 +70,14 @@ def was_refused(error: BaseException) -> bool:
     )
 
 
+def no_address(server: str, dialect: Dialect) -> Error:
+    """The error for an address that nobody can be asked at. Nothing of it is shown: what cannot be read may hold a password."""
+    return Error(
+        f"{server}: the address, or one that it redirects to, cannot be asked",
+        hint=f"check {dialect.setting}, and HTTP_PROXY if it is set",
+    )
+
+
 def not_json(server: str, content_type: str, dialect: Dialect) -> Error:
     """The error for an answer of another kind, as a login page gives it with status 200."""
     kind = clean(content_type.partition(";")[0]) or "no content type"
@@ -98,7 +109,7 @@ def retry_after_s(header: str) -> float | None:
         return min(float(text[:9]), 1e8)
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:  # `-0000`: the date is UTC, its zone unknown
         moment = moment.replace(tzinfo=UTC)

@@ -80,7 +80,7 @@ def beat_from_json(data: Mapping[str, Any]) -> Beat:
             health={str(name): str(word) for name, word in data.get("health", {}).items()},
             blocked={str(name): Blocked(str(b["by"]), str(b["why"])) for name, b in data.get("blocked", {}).items()},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"no heartbeat: {type(error).__name__}") from error
 
 

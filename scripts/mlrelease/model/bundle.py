@@ -108,7 +108,7 @@ class Bundle:
 
     @classmethod
     def from_json(cls, service: str, data: Mapping[str, Any]) -> Bundle:
-        """The bundle that `to_json` wrote. Raises `KeyError` or `TypeError` for anything else."""
+        """The bundle that `to_json` wrote. Raises `KeyError`, `TypeError` or `AttributeError` for anything else."""
         return cls(
             service=service,
             image=ImagePin(data["image"]),

@@ -292,7 +292,7 @@ def receipt_to_json(receipt: ServiceReceipt) -> dict[str, Any]:
 def event_from_json(data: Mapping[str, Any]) -> Event | UnknownEvent:
     """The event that `event_to_json` wrote; a kind or schema from the future becomes `UnknownEvent`.
 
-    Raises `KeyError`, `TypeError` or `ValueError` when a known kind is damaged.
+    Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` when a known kind is damaged.
     """
     kind = data["kind"]
     at = from_iso(data["at"])

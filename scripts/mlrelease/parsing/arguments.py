@@ -28,9 +28,9 @@ AllowRemove = Annotated[bool, typer.Option("--allow-remove", help="Let more than
 
 
 def finite(value: float) -> float:
-    """The seconds as they are; click lets `nan` and `inf` pass, which no deadline ever meets."""
+    """The number as it is; click lets `nan` and `inf` pass, which no deadline ever meets."""
     if not math.isfinite(value):
-        raise typer.BadParameter("say a number of seconds")
+        raise typer.BadParameter("say a finite number")
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -47,15 +48,24 @@ def failed(error: Error, code: int, *, origin: BaseException | None = None) -> i
 
 
 def misused(error: Exception) -> int:
-    """A command line that cannot be read; without any argument it is the help that was asked for."""
-    if len(sys.argv) < 2:
+    """A command line that cannot be read; where only the verb is missing (`mlrelease release`), the help."""
+    # by name: the typers that bring their own click do not export it
+    lacks_verb = type(error).__name__ == "NoArgsIsHelpError"
+    if lacks_verb and not wants_json():
         error.show()  # type: ignore[attr-defined]  # click's ClickException has it
         return 2
-    context = getattr(error, "ctx", None)
-    path = str(context.command_path).split()[1:] if context and context.info_name else []
     # click's own first line is the usage; ours is what is wrong.
-    message = str(error.format_message())  # type: ignore[attr-defined]  # the same
-    return failed(UsageError(message, hint=" ".join(["mlrelease", *path[-1:], "--help"])), 2)
+    message = "Missing command." if lacks_verb else str(error.format_message())  # type: ignore[attr-defined]  # the same
+    return failed(UsageError(message, hint=" ".join(["mlrelease", *_verb_of(error), "--help"])), 2)
+
+
+def _verb_of(error: Exception) -> list[str]:
+    """The words of the verb that could not be read, without the program's own (`python -m …` has several)."""
+    context, words = getattr(error, "ctx", None), list[str]()
+    while context and context.parent:
+        words.insert(0, str(context.info_name))
+        context = context.parent
+    return words
 
 
 def interrupted() -> int:
@@ -81,16 +91,27 @@ def _code_of(error: Error) -> int:
 def unexpected(error: Exception) -> int:
     """A missing package, a full disk, or a defect of ours: one line each, the traceback with `-v`."""
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("mlrelease"):
-        extra = "mlflow" if (error.name or "").partition(".")[0] == "mlflow" else "local"
+        extra = _EXTRAS.get((error.name or "").partition(".")[0], "local")
         known = Error(f"this needs the package {error.name}", hint=f"pip install 'mlrelease[{extra}]'")
     elif isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        hint = _OS_HINTS.get(error.errno or 0, "-v shows where")
-        known = Error(f"{place}{error.strerror or type(error).__name__}", hint=hint)
+        known = Error(_words_of(error), hint=_OS_HINTS.get(error.errno or 0, "-v shows where"))
     else:
         known = Error(f"{type(error).__name__}: {error}", hint="please report this, with the output of -v")
     return failed(known, 1, origin=error)
 
+
+def _words_of(error: OSError) -> str:
+    """The system's words with the file they are about; one that a library made has only its own."""
+    if error.strerror:
+        name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+        return f"{name}: {error.strerror}" if name else error.strerror
+    # requests' are OSErrors too, and quote addresses with all that is in them
+    said = "" if type(error).__module__.partition(".")[0] == "requests" else str(error)
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+_EXTRAS = {"mlflow": "mlflow", "jwt": "github", "boto3": "s3", "statsmodels": "demo"}
+"""What brings a package, where it is not the extra for a host."""
 
 _OS_HINTS = {
     errno.ENOSPC: "free some space there",

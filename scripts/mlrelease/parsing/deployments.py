@@ -65,11 +65,13 @@ def reconcile(
     options = DeployOptions((), allow_remove, lock_timeout)
     if hosted and (watch or check):
         raise typer.BadParameter("it goes with neither --watch nor --check", param_hint="--hosted")
+    if watch and (check or allow_remove):
+        raise typer.BadParameter("it goes with neither --check nor --allow-remove", param_hint="--watch")
     if hosted:
         from mlrelease.commands.hosted import hosted as run_hosted  # noqa: PLC0415
 
         with_workspace(lambda workspace: run_hosted(workspace, names, options))
-    elif watch and not check:
+    elif watch:
         with_workspace(lambda workspace: run_agent(workspace, names, interval_s=interval))
     else:
         with_workspace(lambda workspace: run(workspace, names, options, check=check))

@@ -33,6 +33,7 @@ def bump(
     reopen: Reopen = False,
 ) -> None:
     """Pin model versions: digests, golden predictions, one commit each."""
+    _refuse_idle(commit=commit, push=push, pr=pr, reopen=reopen)
     from mlrelease.commands.bump import BumpOptions  # noqa: PLC0415
     from mlrelease.commands.bump import bump as run  # noqa: PLC0415
 
@@ -63,6 +64,7 @@ def promote(
     reopen: Reopen = False,
 ) -> None:
     """Pin what one environment verified in another, one commit each."""
+    _refuse_idle(commit=commit, push=push, pr=pr, reopen=reopen)
     from mlrelease.commands.promote import PromoteOptions  # noqa: PLC0415
     from mlrelease.commands.promote import promote as run  # noqa: PLC0415
 
@@ -109,3 +111,11 @@ def rollback(
     if to_release:
         from mlrelease.commands.release.restore import restore as run  # noqa: PLC0415
     with_workspace(lambda workspace: run(workspace, environment, options))
+
+
+def _refuse_idle(*, commit: bool, push: bool, pr: bool, reopen: bool) -> None:
+    """An option that would do nothing is a misunderstanding, and whoever gave it waits for what never comes."""
+    if reopen and not pr:
+        raise typer.BadParameter("it goes with --pr", param_hint="--reopen")
+    if push and not commit and not pr:
+        raise typer.BadParameter("there is no commit to push", param_hint="--no-commit")

@@ -23,11 +23,16 @@ def init(
     if upgrade:
         from mlrelease.commands.vendored import upgrade as refresh  # noqa: PLC0415
 
+        of_new = {"--remote": remote, "--tracking-uri": tracking_uri, "--listen": listen, "--state-dir": state_dir}
+        for name in (name for name, value in of_new.items() if value):
+            raise typer.BadParameter("it says what a new repository gets, --upgrade changes none", param_hint=name)
         given.directory = directory or given.directory
         with_workspace(lambda workspace: refresh(workspace, dry_run=dry_run))
         return
-    if not directory or dry_run:
-        raise typer.BadParameter("name a new folder" if not directory else "goes with --upgrade", param_hint="DIR")
+    if dry_run:
+        raise typer.BadParameter("it goes with --upgrade", param_hint="--dry-run")
+    if not directory:
+        raise typer.BadParameter("name a new folder", param_hint="DIR")
     from mlrelease.commands.init import InitOptions  # noqa: PLC0415
     from mlrelease.commands.init import init as run  # noqa: PLC0415
 

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlrelease.errors import UsageError
 from mlrelease.parsing.app import app, with_workspace
-from mlrelease.parsing.arguments import Env, Image, Model, OfService, OneService, Reason, Services, Version
+from mlrelease.parsing.arguments import Env, Image, Model, OfService, OneService, Reason, Services, Version, duration
 
 if TYPE_CHECKING:
     from mlrelease.commands.workspace import Workspace
     from mlrelease.render.report import Report
+
+_LONGEST_HOURS = 876_600
+"""A hundred years: what is meant to last longer is held until it is lifted."""
 
 
 @app.command()
@@ -31,21 +33,12 @@ def approve(
         from mlrelease.commands.approve import ApproveOptions  # noqa: PLC0415
         from mlrelease.commands.approve import approve as verb  # noqa: PLC0415
 
-        options = ApproveOptions(tuple(service or ()), _seconds(expires), run_url, reason, plan, run_id)
+        options = ApproveOptions(
+            tuple(service or ()), duration(expires, example="--expires 24h"), run_url, reason, plan, run_id
+        )
         return verb(workspace, environment, options)
 
     with_workspace(run)
-
-
-def _seconds(text: str) -> float:
-    """The seconds of `24h`, above zero: an approval without end, or ended before it began, is none."""
-    from mlrelease.spec.rules import WrongValueError  # noqa: PLC0415
-    from mlrelease.spec.values import seconds, timeout  # noqa: PLC0415
-
-    try:
-        return seconds(timeout(text))
-    except WrongValueError as error:
-        raise UsageError(f"{text!r} is no time to expire after", hint="--expires 24h") from error
 
 
 @app.command()
@@ -53,7 +46,7 @@ def hold(
     environment: Env,
     reason: Reason,
     service: OneService = "",
-    hours: Annotated[float, typer.Option("--hours", help="So long (default: until lifted).", min=0)] = 0.0,
+    hours: Annotated[float, typer.Option("--hours", help="So long (default: until lifted).", min=0, max=_LONGEST_HOURS)] = 0.0,
 ) -> None:
     """Let nothing move forward; rollbacks and repairs pass."""
 

@@ -44,20 +44,32 @@ def test_an_older_agents_beat_says_when_and_where_and_no_more():
     "data",
     [
         {},
+        [],
+        None,
+        "2027-01-15T08:00:00Z",
         {"at": "yesterday", "revision": "abc"},
         {"at": "2027-01-15T08:00:00", "revision": "abc"},
         {"at": "2027-01-15T08:00:00Z"},
         {"at": "2027-01-15T08:00:00Z", "revision": "abc", "height": "many"},
+        {"at": "2027-01-15T08:00:00Z", "revision": "abc", "height": float("inf")},
+        {"at": "2027-01-15T08:00:00Z", "revision": "abc", "exit_code": float("nan")},
+        {"at": "2027-01-15T08:00:00Z", "revision": "abc", "exit_code": None},
         {"at": "2027-01-15T08:00:00Z", "revision": "abc", "sync": ["wine"]},
         {"at": "2027-01-15T08:00:00Z", "revision": "abc", "blocked": {"wine": "approval"}},
         {"at": "2027-01-15T08:00:00Z", "revision": "abc", "blocked": {"wine": {}}},
     ],
     ids=[
         "nothing in it",
+        "a list",
+        "nothing",
+        "a text",
         "a moment in words",
         "a moment without a zone",
         "no revision",
         "a height that is no number",
+        "a height without an end",
+        "a code that is no number",
+        "a code that is nothing",
         "sync that is a list",
         "a block without a reason",
         "a block without anything",
@@ -78,6 +90,16 @@ def test_silence_begins_after_five_beats(age_s, silent):
     """A late push or two is no dead agent."""
     assert WHOLE.is_silent(AT + age_s) is silent
     assert WHOLE.age_s(AT + age_s) == age_s
+
+
+@pytest.mark.parametrize(
+    ("height", "exit_code", "says_all"),
+    [(0, 0, True), (7, 130, True), (-1, 0, False), (0, -1, False), (-1, -1, False)],
+    ids=["the first pass went well", "any pass", "how far is missing", "how it ended is missing", "an older agent"],
+)
+def test_a_beat_says_all_when_it_says_how_far_and_how_it_ended(height, exit_code, says_all):
+    """Half of it proves nothing: whoever waits for that pass goes on waiting."""
+    assert Beat(AT, "abc", height=height, exit_code=exit_code).says_all is says_all
 
 
 def test_a_clock_that_is_behind_makes_no_negative_age():

@@ -121,3 +121,14 @@ def test_a_service_is_of_exactly_one_bundle(other):
     """Labels count too: a record that says 8 is not proved by a 9 of the same bytes."""
     assert SERVICE.is_of(BUNDLE)
     assert not SERVICE.is_of(other)
+
+
+def test_the_order_of_models_says_nothing():
+    """A record written by hand or by another version lists them as it likes."""
+    other = ModelPin("cellar", "1", Digest(f"sha256:{'ee' * 32}"))
+    whole = replace(BUNDLE, models=(other, PIN))
+    for models in ((PIN, other), (other, PIN)):
+        service = replace(SERVICE, bundle=whole.id, models=tuple(map(ReleasedModel, models)))
+        assert service.is_of(whole)
+        assert service.is_of(replace(whole, models=(PIN, other)))
+        assert service.pins() == (IMAGE, (other, PIN))

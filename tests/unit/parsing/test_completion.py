@@ -52,26 +52,32 @@ def repository(tmp_path_factory):
     return root
 
 
-def asked(line: str, cwd: Path, **variables: str) -> list[str]:
+@pytest.fixture
+def program(line, monkeypatch):
+    """What the program tells a shell that asks from this folder."""
+
+    def run(cwd, **variables):
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            said = line()
+        assert (said.code, said.err) == (0, "")
+        return said.out
+
+    return run
+
+
+@pytest.fixture
+def asked(program):
     """What bash would offer for a line whose last word is being typed."""
-    words = line.split(" ")
-    # bash drops what is empty but for the word being typed
-    told = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_MLRELEASE_COMPLETE": "complete_bash"}
-    return program(cwd, **told, **variables).split()
 
+    def run(typed, cwd):
+        # bash drops what is empty but for the word being typed
+        told = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1), "_MLRELEASE_COMPLETE": "complete_bash"}
+        return program(cwd, **told).split()
 
-def program(cwd: Path, **variables: str) -> str:
-    done = subprocess.run(
-        [str(BIN / "mlrelease")],
-        cwd=cwd,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_S,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return done.stdout
+    return run
 
 
 LINES = [
@@ -101,43 +107,43 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(("line", "offered"), [case[1:] for case in LINES], ids=[case[0] for case in LINES])
-def test_a_line_is_completed_by_name(repository, line, offered):
+@pytest.mark.parametrize(("typed", "offered"), [case[1:] for case in LINES], ids=[case[0] for case in LINES])
+def test_a_line_is_completed_by_name(repository, asked, typed, offered):
     """The names that fit there, in order, and nothing else."""
-    assert asked(line, repository) == offered
+    assert asked(typed, repository) == offered
 
 
-def test_every_name_comes_from_the_files(repository):
+def test_every_name_comes_from_the_files(repository, asked):
     """A file that is no pin, a link, a folder and a name with a command in it are not offered."""
     assert asked("mlrelease bump production ", repository) == ["credit-risk", "credit-scoring", "wine"]
     assert not list(repository.rglob("pwned"))
 
 
-def test_it_works_below_the_top_and_for_another_repository(repository, tmp_path):
+def test_it_works_below_the_top_and_for_another_repository(repository, asked, tmp_path):
     """The folder of environments is found above the current one, or above the one that -C names."""
     assert asked("mlrelease logs staging t", repository / "deep" / "er") == ["trial"]
     assert asked(f"mlrelease -C {repository} logs staging t", tmp_path) == ["trial"]
 
 
-def test_without_a_repository_nothing_is_offered(tmp_path):
+def test_without_a_repository_nothing_is_offered(asked, tmp_path):
     """No error text comes between the prompt and what is being typed."""
     assert asked("mlrelease plan ", tmp_path) == []
 
 
-def test_an_unreadable_folder_offers_nothing(tmp_path):
+def test_an_unreadable_folder_offers_nothing(asked, tmp_path):
     """A file where the folder of services should be is for `validate` to say."""
     (tmp_path / "environments" / "production").mkdir(parents=True)
     (tmp_path / "environments" / "production" / "services").write_text("a file")
     assert asked("mlrelease logs production ", tmp_path) == []
 
 
-def test_zsh_is_asked_in_its_own_words(repository):
+def test_zsh_is_asked_in_its_own_words(repository, program):
     """Zsh evaluates what it gets: names in quotes."""
     variables = {"_MLRELEASE_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "mlrelease logs production "}
     assert program(repository, **variables).strip() == '_arguments \'*: :(("scores"\n"wine"))\''
 
 
-def test_fish_is_asked_in_its_own_words(repository):
+def test_fish_is_asked_in_its_own_words(repository, program):
     """Fish gets one name a line."""
     variables = {"_TYPER_COMPLETE_FISH_ACTION": "get-args", "_TYPER_COMPLETE_ARGS": "mlrelease plan "}
     assert program(repository, _MLRELEASE_COMPLETE="complete_fish", **variables).split() == ["production", "staging"]
