@@ -57,7 +57,7 @@ def place_of(workspace: Workspace, path: str) -> Path:
     place = root
     parts = PurePosixPath(path).parts
     for number, part in enumerate(parts, start=1):
-        if part in ("..", "/", ""):
+        if part == ".." or part.startswith("/"):
             raise UsageError(f"{path} leads out of the repository", hint="name an environment, a service or a model")
         place = place / part
         if place.is_symlink():
