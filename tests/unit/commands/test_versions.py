@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlrelease.commands.import_pins import _left_to_host
 from mlrelease.commands.versions import (
     IN_LEDGER,
     NO_EXAMPLE,
@@ -154,11 +155,15 @@ def test_a_ledger_that_takes_nothing_is_a_note_and_no_failure(kept):
         one, many = keep_golden(stuck, *pins["4"]), keep_goldens(stuck, [pins["4"]])
         with pytest.raises(Error):
             keep_manifest(stuck, *pins["4"])
+        left = _left_to_host(stuck, [pins["4"]])
     finally:
         hook.unlink()
     assert one.startswith("golden predictions could not be stored (")
     assert one.endswith("): the host will compute them")
     assert many == {pins["4"][0].digest: one}
+    (said,) = left.values()
+    assert said.startswith("the manifest could not be stored (")
+    assert said.endswith("); golden predictions are left to the host")
     assert stored(kept, pins["4"][0]) is None
 
 
