@@ -1,4 +1,4 @@
-"""`gc` asked for by name: all names are looked up before a byte goes, each place is worked on once, bytes are in words."""
+"""`gc` as it is asked for: each place is worked on once, the next command frees what was shown, bytes are in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlrelease.commands.gc import LEDGER, GcOptions, gc, in_words
 from mlrelease.commands.workspace import cache_folder
-from mlrelease.errors import UsageError
 from mlrelease.registries.cache import ArtifactCache
 from support.newcomer import newcomer, text
 from support.pair import identity
@@ -39,14 +38,6 @@ def person(made, tmp_path):
 
 def entries(person):
     return list(ArtifactCache(cache_folder(person.variables)).entries())
-
-
-@pytest.mark.parametrize("names", [("production", "nowhere"), ("nowhere", "production")], ids=["last", "first"])
-def test_one_wrong_name_among_good_ones_removes_nothing(person, names):
-    """Wherever it stands: half a job without a report would be worse than none."""
-    with pytest.raises(UsageError, match="there is no environment 'nowhere'"):
-        gc(person, names, GcOptions())
-    assert len(entries(person)) == 1
 
 
 def test_a_name_that_is_said_twice_is_one_place(person):
