@@ -45,7 +45,7 @@ def said(plan, beat, *, online=True):
     return asked(SITE, Desired(TIP, Spec({}, ()), online), plan, beat, now=NOW)
 
 
-DRIFTED = replace(WELL, sync={"risk": "Drifted"}, exit_code=3, verdict="1 drifted")
+DRIFTED = replace(WELL, sync={"risk": "Drifted"}, verdict="1 drifted")
 OLDER = replace(WELL, revision="0" * 16)
 WAIT, START_IT, PLAN = (f"mlrelease {verb} production" for verb in ("wait", "agent", "plan"))
 UNSEEN = "the agent has not looked at it yet"

@@ -140,9 +140,7 @@ def test_a_row_is_one_line_whatever_is_in_its_cells(cells):
 # -- a terminal --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("code", "colour"), [(0, 32), (3, 33), (5, 33), (1, 31), (4, 31), (6, 31)], ids=str
-)
+@pytest.mark.parametrize(("code", "colour"), [(0, 32), (3, 33), (5, 33), (1, 31), (4, 31), (6, 31)], ids=str)
 def test_on_a_terminal_the_verdict_has_the_colour_of_its_exit_code(terminal, code, colour):
     """Green is well, yellow waits for somebody, red failed."""
     screen = terminal(80)

@@ -104,6 +104,11 @@ def test_one_that_cannot_be_read_does_not_hide_the_others(pair):
     for names in (("production",), ("staging", "production")):
         with pytest.raises(FindingsError, match="production cannot be read"):
             everywhere(pair, *names)
+    path = pair.laptop / "environments/staging/environment.yaml"
+    path.write_text(path.read_text() + "colour: red\n")
+    pair.commit("Break staging too")
+    with pytest.raises(FindingsError, match="production cannot be read"):
+        everywhere(pair)
 
 
 def test_a_git_host_that_is_away_is_said(pair):
