@@ -55,11 +55,11 @@ def gc(workspace: Workspace, environments: tuple[str, ...], options: GcOptions) 
     An environment that an agent or a pass works on is left alone, and is a failure; a dry run only looks.
     """
     desired = workspace.desired()
-    names = environments or tuple(sorted(desired.spec.environments))
+    names = tuple(dict.fromkeys(environments)) or tuple(sorted(desired.spec.environments))
+    for name in environments:
+        environment_of(desired.spec, name)
     freed: list[Freed] = []
     for name in names:
-        if environments:
-            environment_of(desired.spec, name)
         freed += _environment(workspace, desired, name, options)
     cache = ArtifactCache(cache_folder(workspace.variables))
     older_than = workspace.now() - options.days * DAY_S
@@ -149,6 +149,8 @@ def _report(freed: list[Freed], names: Iterable[str], options: GcOptions) -> Rep
     if failed:
         verdict += f", {len(failed)} not done"
     again = f"mlrelease gc {' '.join(names)}".rstrip()
+    if options.days != GcOptions().days:
+        again += f" --days {options.days:g}"
     return Report(
         verdict=verdict,
         data={
@@ -180,7 +182,8 @@ def _report(freed: list[Freed], names: Iterable[str], options: GcOptions) -> Rep
 def in_words(size: float) -> str:
     """Bytes for people: `0 B`, `1.4 kB`, `3.2 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        said = f"{size:.0f}" if unit == "B" else f"{size:.1f}"
+        if float(said) < 1000:  # as it is rounded: 999 960 B are 1.0 MB
+            return f"{said} {unit}"
         size /= 1000
     return f"{size:.1f} TB"

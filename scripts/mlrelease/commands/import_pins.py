@@ -261,8 +261,11 @@ def _settled(ground: _Ground, found: list[Line | _Ready], alias: str) -> list[Li
 def _left_to_host(ledger: Ledger, fit: Iterable[tuple[ModelPin, Path]]) -> dict[Digest, str | Error]:
     said_of: dict[Digest, str | Error] = {}
     for pin, folder in fit:
-        keep_manifest(ledger, pin, folder)
         said_of[pin.digest] = "golden predictions are left to the host"
+        try:
+            keep_manifest(ledger, pin, folder)
+        except Error as error:
+            said_of[pin.digest] = f"the manifest could not be stored ({error.message}); golden predictions are left to the host"
     return said_of
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,7 @@ def init(directory: str, options: InitOptions) -> Report:
     in_the_way = [name for name in files if (root / name).exists()]
     if in_the_way:
         raise UsageError(f"{root / in_the_way[0]} exists: nothing was written", hint="choose a new folder")
-    with _undone(root):
+    with _undone(root, files):
         try:
             sha = _make(root, files, options)
         except OSError as error:
@@ -90,21 +91,39 @@ def _make(root: Path, files: dict[str, bytes], options: InitOptions) -> str:
 
 
 @contextmanager
-def _undone(root: Path) -> Iterator[None]:
+def _undone(root: Path, files: Iterable[str]) -> Iterator[None]:
     """Takes away what the block put into `root` when it fails (no identity, no remote): the next try starts afresh."""
-    there = {path.name for path in root.iterdir()} if root.is_dir() else None
+    places = {root, root / ".git"}
+    for name in files:
+        places |= {root / name, *(root / folder for folder in Path(name).parents)}
+    absent = sorted(place for place in places if not os.path.lexists(place))
+    back = None if root / ".git" in absent else _as_it_was(root, files)
     try:
         yield
     except BaseException:
-        if there is None:
-            shutil.rmtree(root, ignore_errors=True)
-        else:
-            for path in [path for path in root.iterdir() if path.name not in there]:
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
+        for place in absent:  # a folder comes before what is in it
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place, ignore_errors=True)
+            elif os.path.lexists(place):
+                place.unlink()
+        if back is not None:
+            back()
         raise
+
+
+def _as_it_was(root: Path, files: Iterable[str]) -> Callable[[], None]:
+    """What puts a repository that was there back: its commit, its settings, and its index but for these files."""
+    git, settings = Git(root), root / ".git" / "config"
+    head, text = git.head(), settings.read_bytes() if settings.is_file() else None
+
+    def back() -> None:
+        if text is not None:
+            settings.write_bytes(text)
+        if git.head() != head:
+            git.run(*(("update-ref", "HEAD", head) if head else ("update-ref", "-d", "HEAD")))
+            git.run("rm", "--cached", "--quiet", "--ignore-unmatch", "--", *files)
+
+    return back
 
 
 def _files(options: InitOptions) -> dict[str, bytes]:

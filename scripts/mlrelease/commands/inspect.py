@@ -25,9 +25,10 @@ _NAMED = 10
 def logs(workspace: Workspace, environment: str, service: str, *, lines: int) -> Report:
     """The last lines of every instance of a service, each behind its id. Raises `Error` when none was ever started here."""
     site = _site(workspace, environment)
-    names = sorted({i.service for i in site.target.observe().instances})
-    instances = [i for i in site.target.observe().instances if i.service == service]
+    running = site.target.observe().instances
+    instances = [i for i in running if i.service == service]
     if not instances:
+        names = sorted({i.service for i in running})
         raise Error(f"no instance of {service!r} on this host", hint=f"services here: {', '.join(names) or 'none'}")
     found = {i.id: list(site.target.logs(i.id, lines=lines)) for i in instances}
     return Report(
@@ -139,8 +140,8 @@ def _parsed(data: str) -> Any:
         if data == "-":
             where, data = "standard input", sys.stdin.read()
         elif data.startswith("@"):
-            where = data[1:]
-            data = Path(where).read_text(encoding="utf-8")
+            where = data[1:] or "--data @"
+            data = Path(data[1:]).read_text(encoding="utf-8")
         return json.loads(data)
     except OSError as error:
         raise UsageError(

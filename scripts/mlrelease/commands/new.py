@@ -212,7 +212,10 @@ def _free_address(spec: Spec, like: EnvironmentSpec | None, name: str) -> str:
     """The address of the house, or of `like`, on the first port that no other environment listens on."""
     host, _, first = (like.target.listen if like else LISTEN).rpartition(":")
     taken = {int(env.target.listen.rpartition(":")[2]) for env in spec.environments.values() if env.name != name}
-    return f"{host}:{next(port for port in range(int(first), 65536) if port not in taken)}"
+    port = next((port for port in range(int(first), 65536) if port not in taken), None)
+    if port is None:
+        raise UsageError(f"no port from {first} on is free of another environment", hint="name an address: --listen HOST:PORT")
+    return f"{host}:{port}"
 
 
 def _report(environment: str, path: str, sha: str, details: list[str], after: str) -> Report:

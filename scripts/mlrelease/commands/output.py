@@ -6,7 +6,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
 from typing import TextIO
 
 from mlrelease.delivery.steps import StepMark
@@ -144,8 +143,3 @@ def _text(report: Report) -> None:
         console.print(Text(muted(f"  {inert(line)}")))
     if report.next:
         console.print(Text(muted(f"next: {inert(report.next)}")))
-
-
-def exit_code_of(error: Error, codes: Mapping[type[Error], int]) -> int:
-    """The exit code of an error: that of its class in the table, else 1."""
-    return next((code for kind, code in codes.items() if isinstance(error, kind)), 1)

@@ -57,7 +57,7 @@ def place_of(workspace: Workspace, path: str) -> Path:
     place = root
     parts = PurePosixPath(path).parts
     for number, part in enumerate(parts, start=1):
-        if part in ("..", "/", ""):
+        if part == ".." or part.startswith("/"):
             raise UsageError(f"{path} leads out of the repository", hint="name an environment, a service or a model")
         place = place / part
         if place.is_symlink():
@@ -75,13 +75,27 @@ def put(workspace: Workspace, files: Mapping[str, bytes], message: str, *, commi
     places = {path: place_of(workspace, path) for path in files}
     if commit:
         return workspace.git.commit_paths(files, message)
-    for path, place in places.items():
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise Error(f"{place.parent} cannot be made: {error.strerror}", hint="see who owns the folder above it") from error
-        atomic.write(place, files[path], mode=0o644)
+    before: dict[Path, bytes | None] = {}
+    try:
+        for path, place in places.items():
+            before[place] = place.read_bytes() if place.is_file() else None
+            _written(place, files[path])
+    except (Error, OSError):
+        for place, data in before.items():
+            if data is not None:
+                atomic.write(place, data, mode=0o644)
+            elif place.is_file():
+                place.unlink()
+        raise
     return ""
+
+
+def _written(place: Path, data: bytes) -> None:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Error(f"{place.parent} cannot be made: {error.strerror}", hint="see who owns the folder above it") from error
+    atomic.write(place, data, mode=0o644)
 
 
 def worktree(workspace: Workspace) -> dict[str, SourceFile]:

@@ -10,7 +10,7 @@ from mlrelease.commands.output import say
 from mlrelease.commands.workspace import Workspace, cache_folder, environment_of
 from mlrelease.errors import Error, UsageError
 from mlrelease.model.live import Artifact
-from mlrelease.registries.interface import DigestMismatch, ModelRegistry
+from mlrelease.registries.interface import DigestMismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,6 @@ def serve_folder(options: ServeOptions) -> int:
 def serve_pinned(workspace: Workspace, environment: str, service: str, options: ServeOptions) -> int:
     """Serves what this work tree pins for a service, from the registry, verified before loading."""
     from mlrelease.registries.cache import ArtifactCache  # noqa: PLC0415
-    from mlrelease.registries.connect import connect  # noqa: PLC0415
     from mlrelease.serving.config import ServeConfig  # noqa: PLC0415
     from mlrelease.serving.server import serve  # noqa: PLC0415
     from mlrelease.serving.standalone import runtime  # noqa: PLC0415
@@ -54,9 +53,7 @@ def serve_pinned(workspace: Workspace, environment: str, service: str, options: 
     if service not in env.services:
         raise UsageError(f"{environment} has no valid service {service!r}", hint=f"services: {', '.join(sorted(env.services))}")
     bundle = env.services[service].bundle
-    registry: ModelRegistry = connect(
-        expand(env.tracking_uri, workspace.variables), workspace.variables, base=workspace.git.root
-    )
+    registry = workspace.registry(env)
     cache = ArtifactCache(cache_folder(workspace.variables))
     artifacts = []
     for pin in bundle.models:

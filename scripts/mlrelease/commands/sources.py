@@ -18,7 +18,7 @@ from mlrelease.forge.command import without_credentials
 from mlrelease.history.landings import Landings, PinCommit
 from mlrelease.ledger.ledger import Ledger
 from mlrelease.model.bundle import ModelPin, canonical_json, sha256_digest
-from mlrelease.model.run import RunFacts
+from mlrelease.model.run import Dataset, RunFacts
 from mlrelease.model.spec import EnvironmentSpec
 from mlrelease.registries.interface import ModelRegistry
 from mlrelease.render.lineage import GIT, GITHUB, Pull, Trained
@@ -154,7 +154,13 @@ def _without_secrets(run: RunFacts) -> RunFacts:
         run,
         params={clean(key): HIDDEN if is_named_so(key) else clean(value) for key, value in run.params.items()},
         metrics={clean(key): value for key, value in run.metrics.items()},
-        datasets=tuple(replace(data, name=clean(data.name), source=clean(data.source)) for data in run.datasets),
+        datasets=tuple(
+            Dataset(*map(clean, (data.name, data.digest, data.source_type, data.source, data.context))) for data in run.datasets
+        ),
         name=clean(run.name),
+        status=clean(run.status),
+        user=clean(run.user),
+        experiment=clean(run.experiment),
+        git_commit=clean(run.git_commit),
         entry=clean(run.entry),
     )

@@ -25,7 +25,7 @@ def status(workspace: Workspace, environments: tuple[str, ...]) -> Report:
     """
     desired = workspace.desired()
     found = set(desired.spec.environments) | {f.environment for f in desired.spec.findings} - {""}
-    names = environments or tuple(sorted(found))
+    names = tuple(dict.fromkeys(environments)) or tuple(sorted(found))
     if not names:
         raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
     unreadable = () if environments else tuple(name for name in names if desired.spec.blocking(name))

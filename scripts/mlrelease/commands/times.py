@@ -41,8 +41,9 @@ def _read(workspace: Workspace, text: str) -> Moment | None:
         return Moment(workspace.now())
     if ago := _AGO.fullmatch(text):
         return Moment(max(0.0, workspace.now() - float(ago[1]) * _SECONDS[ago[2]]))
-    if _ISO.match(text):
-        return _iso(text)
+    if _ISO.match(text) and (found := _iso(text)) is not None:
+        return found
+    # A tag may begin like a date: 2026-11-21-audit.
     revision = workspace.git.resolve(text)
     if revision is None:
         return None
@@ -53,9 +54,10 @@ def _read(workspace: Workspace, text: str) -> Moment | None:
 def _iso(text: str) -> Moment | None:
     try:
         parsed = datetime.fromisoformat(text)
-        if parsed.tzinfo is None:
-            return Moment(parsed.replace(tzinfo=UTC).timestamp(), note=f"{text} has no time zone: taken as UTC")
-        return Moment(parsed.timestamp())
+        note = "" if parsed.tzinfo else f"{text} has no time zone: taken as UTC"
+        at = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+        iso(at)  # in UTC it may lie outside of the years that can be written
+        return Moment(at, note=note)
     except (ValueError, OverflowError):
         return None
 

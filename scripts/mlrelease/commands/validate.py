@@ -160,8 +160,6 @@ def _judge(
     from mlrelease.delivery.proposal import judge_proposal  # noqa: PLC0415 - requests costs 0.1 s
     from mlrelease.delivery.reports import Reports  # noqa: PLC0415
     from mlrelease.registries.cache import ArtifactCache  # noqa: PLC0415
-    from mlrelease.registries.connect import connect  # noqa: PLC0415
-    from mlrelease.spec.expand import expand  # noqa: PLC0415
 
     def registry() -> ModelRegistry:
         if trusted is not None and environment.tracking_uri not in trusted:
@@ -170,7 +168,7 @@ def _judge(
                 f"the tracking_uri of {environment.name} is not on the tracked branch: it is not asked with these credentials",
                 hint="propose the address alone first, or run mlrelease validate where you trust it",
             )
-        return connect(expand(environment.tracking_uri, workspace.variables), workspace.variables, base=workspace.git.root)
+        return workspace.registry(environment)
 
     history = histories[environment.name]
     if history is None:

@@ -66,6 +66,7 @@ def why(workspace: Workspace, environment: str, options: WhyOptions) -> Report:
         found = of_bundle(events, told, asked, environment=environment, service=options.service, said=said)
     else:
         found = [serving(events[environment], told[environment], environment, service=options.service, model=options.model)]
+    _check_model(found, options.model)
     explanations = [_explained(one, views, told, ledger, sources, options) for one in found]
     notes = [*sources.notes, *_ledger_notes(views, {one.environment for one in found}, offline=options.offline)]
     if said is not None:
@@ -84,6 +85,16 @@ def why(workspace: Workspace, environment: str, options: WhyOptions) -> Report:
         next=f"mlrelease history {explanations[-1].environment} --service {explanations[-1].service}",
         exit_code=1 if broken else 0,
     )
+
+
+def _check_model(found: Sequence[Subject], model: str) -> None:
+    """Raises `UsageError` for a model that the bundle does not have: an explanation of nothing would look like an answer."""
+    names = sorted(found[0].bundle.versions())
+    if model and model not in names:
+        more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+        raise UsageError(
+            f"{label(found[0].bundle)} has no model {model!r}", hint=f"models there: {', '.join(names[:10])}{more}"
+        )
 
 
 def _explained(

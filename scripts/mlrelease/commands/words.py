@@ -29,8 +29,8 @@ def hold(workspace: Workspace, environment: str, *, service: str, reason: str, u
     env = environment_of(workspace.worktree_spec(), environment)
     _known(env, service)
     _given(reason)
+    ends = f"until {_moment(until)}" if until else "until it is lifted"
     event = Held(workspace.new_id(), environment, workspace.now(), workspace.actor, reason, service, until)
-    ends = f"until {iso(until)}" if until else "until it is lifted"
     return _written(workspace, environment, event, f"{service or 'every service'} is held {ends}: {reason}")
 
 
@@ -84,6 +84,13 @@ def _history(workspace: Workspace, environment: str) -> History:
 def _given(reason: str) -> None:
     if not reason.strip():
         raise UsageError("why? a reason stands in the ledger", hint='--reason "…"')
+
+
+def _moment(at: float) -> str:
+    try:
+        return iso(at)
+    except (ValueError, OverflowError) as error:
+        raise UsageError("the end of the hold is no moment", hint="--hours 48, or nothing: until it is lifted") from error
 
 
 def _known(environment: EnvironmentSpec, service: str) -> None:

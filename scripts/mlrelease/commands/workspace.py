@@ -106,16 +106,6 @@ def environment_of(spec: Spec, name: str) -> EnvironmentSpec:
     raise UsageError(f"there is no environment {name!r}", hint=f"environments here: {known}")
 
 
-def pick_environment(spec: Spec, name: str) -> EnvironmentSpec:
-    """The environment asked for, or the only one there is."""
-    if name:
-        return environment_of(spec, name)
-    names = sorted(spec.environments)
-    if len(names) == 1:
-        return environment_of(spec, names[0])
-    raise UsageError("which environment?", hint=f"environments here: {', '.join(names) or 'none'}")
-
-
 def cache_folder(variables: Mapping[str, str]) -> Path:
     """Where verbs that are not the host's keep artifacts: the user's cache folder."""
     base = variables.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")

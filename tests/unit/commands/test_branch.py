@@ -117,6 +117,16 @@ def test_a_branch_that_is_not_here_gives_no_commits_and_says_why(tmp_path):
     assert read_landings(workspace, "production") == (NO_COMMITS, "there is no commit on origin/main")
 
 
+def test_a_damaged_clone_gives_no_commits_and_says_why(path):
+    """The tip is there, what came before it is lost: whoever asks goes on without commits, and git's word is passed on."""
+    first = pin(path, "1", 1_600_000_000)
+    pin(path, "2", 1_600_000_100)
+    (path / ".git" / "objects" / first[:2] / first[2:]).unlink()
+    landings, problem = read(path)
+    assert landings is NO_COMMITS
+    assert first in problem
+
+
 def test_a_shallow_clone_knows_what_it_has(path, tmp_path):
     """The pin that came before its edge is not found; nothing else is named in its place."""
     pin(path, "1", 1_600_000_000)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlrelease.commands.doctor.github.codeowners import Line, owners, parsed
+from support.repositories import git
 
 SHIPPED = Path(__file__).parents[3] / "templates" / "github" / "CODEOWNERS"
 
@@ -48,6 +50,41 @@ SHIPPED = Path(__file__).parents[3] / "templates" / "github" / "CODEOWNERS"
 def test_which_files_a_pattern_means(pattern, path, expected):
     """As gitignore has it, but for a folder's `*`, which stays in that folder."""
     assert Line(pattern, ("@a",)).matches(path) is expected
+
+
+PATTERNS = (
+    "*", "*.yaml", "/a/", "a/", "a", "/a", "a/b", "/a/b/", "**/b", "a/**", "a/**/c.yaml", "**/b/**", "?", "/a/?/c.yaml", "b*",
+)  # fmt: skip
+PATHS = (
+    "a",
+    "b",
+    "c.yaml",
+    "a/b",
+    "a/c.yaml",
+    "a/b/c.yaml",
+    "a/x/y/c.yaml",
+    "x/a/b",
+    "x/a/b/c",
+    "bb",
+    "x/b/y.yaml",
+    "b.yaml/z",
+)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_pattern_means_what_git_takes_it_for(pattern, tmp_path_factory):
+    """GitHub says "the patterns of gitignore": git itself is asked. `folder/*` is GitHub's own, and not in this list."""
+    folder = tmp_path_factory.getbasetemp() / "patterns"
+    if not folder.exists():
+        folder.mkdir()
+        git(folder, "init", "--quiet")
+    (folder / ".git" / "info" / "exclude").write_text(pattern + "\n")
+    asked = subprocess.run(
+        ["git", "check-ignore", "--no-index", "--stdin"],
+        cwd=folder, input="\n".join(PATHS), capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    line = Line(pattern, ("@a",))
+    assert [path for path in PATHS if line.matches(path)] == asked.stdout.splitlines()
 
 
 def test_the_last_line_that_matches_counts():

@@ -415,6 +415,15 @@ def test_wrong_names_are_refused(world, name):
     assert len(cached(world)) == 2
 
 
+@pytest.mark.parametrize("names", [("production", "nowhere"), ("nowhere", "production")], ids=["last", "first"])
+def test_one_wrong_name_among_good_ones_removes_nothing(world, names):
+    """Wherever it stands: half of the work without a report would be worse than none."""
+    unneeded(world)
+    with pytest.raises(UsageError, match="there is no environment 'nowhere'"):
+        collect(world, *names)
+    assert len(cached(world)) == 2
+
+
 def test_an_environment_that_does_not_run_here_is_said(world):
     """A laptop has no state folder of it, and gets none."""
     away = world.root / "elsewhere"

@@ -287,6 +287,16 @@ def test_a_dead_mlflow_changes_nothing(here):
     assert here.everything == before
 
 
+def test_a_dead_mlflow_fails_each_model_that_was_named(here):
+    """Whoever names models gets a line for each; nothing was written either."""
+    here.fake.down = True
+    before = here.everything
+    report = import_pins(here, "production", ImportOptions(alias="champion", models=("wine", "risk", "wine")))
+    assert [(row[0], row[3]) for row in report.rows] == [("risk", "failed"), ("wine", "failed")]
+    assert report.verdict == "production: 2 failed"
+    assert (report.exit_code, here.everything) == (1, before)
+
+
 def test_without_a_name_for_commits_nothing_is_read(here, tmp_path, monkeypatch):
     """Said before hours of downloads, not after."""
     (tmp_path / "nobody").mkdir()

@@ -312,6 +312,23 @@ def test_what_would_be_wrong_is_refused_before_a_byte_is_written(here, work, mes
     assert unchanged(here, before)
 
 
+def test_a_copy_listens_on_the_next_port_and_the_last_one_has_none(here):
+    """Behind 65535 comes nothing: an address has to be named, which is no defect of ours."""
+    path = "environments/production/environment.yaml"
+    here.write(path, here.read(path).replace("127.0.0.1:8080", "127.0.0.1:65534"))
+    here.commit()
+    new_environment(here, "a", NewEnvironment(like="production"))
+    assert "listen: 127.0.0.1:65535" in here.read("environments/a/environment.yaml")
+    before = here.everything
+    with pytest.raises(UsageError) as refused:
+        new_environment(here, "b", NewEnvironment(like="a"))
+    assert refused.value.message == "no port from 65535 on is free of another environment"
+    assert refused.value.hint == "name an address: --listen HOST:PORT"
+    assert unchanged(here, before)
+    new_environment(here, "b", NewEnvironment("127.0.0.1:9000", like="a"))
+    assert "listen: 127.0.0.1:9000" in here.read("environments/b/environment.yaml")
+
+
 def test_the_same_alias_on_the_same_server_is_refused(here):
     """Two environments would write it in turn."""
     address = here.worktree_spec().environments["production"].tracking_uri

@@ -110,6 +110,17 @@ def test_a_model_narrows_it(story):
         asked(story, "production", model="port")
 
 
+def test_a_model_that_the_bundle_does_not_have_is_refused(story):
+    """An explanation of nothing would look like an answer; one that it has narrows it."""
+    bundle = story.bundle("2")
+    with pytest.raises(UsageError) as refused:
+        asked(story, bundle=bundle, model="port", offline=True)
+    assert refused.value.message == f"wine 2 ({bundle[:7]}) has no model 'port'"
+    assert refused.value.hint == "models there: wine"
+    for one in asked(story, bundle=bundle, model="wine", offline=True).data["explanations"]:
+        assert list(one["components"]) == ["model:wine"]
+
+
 def test_secrets_that_somebody_logged_are_hidden(story, capsys):
     """In every form of the answer."""
     report = asked(story, bundle=story.bundle("2"))

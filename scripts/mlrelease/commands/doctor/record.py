@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlrelease.commands.doctor.checks import Check, Found, Patient, bad, ok, skipped, warn
-from mlrelease.delivery.agent import HEARTBEAT_S
+from mlrelease.model.beat import BEAT_S, SILENT_S, in_words
 from mlrelease.model.when import from_iso
-
-SILENT_S = 5 * HEARTBEAT_S
-"""An agent that says nothing for so many beats has stopped, or cannot push."""
 
 
 def checks(patient: Patient) -> Iterator[Check]:
@@ -47,14 +44,6 @@ def heartbeat(patient: Patient, environment: str) -> Found:
     age = patient.workspace.now() - at
     if age > SILENT_S:
         return bad(f"reconcile has not run since {said['at']} ({in_words(age)})", f"on its host: mlrelease agent {environment}")
-    if age < -HEARTBEAT_S:
+    if age < -BEAT_S:
         return warn(f"the agent's last report lies {in_words(-age)} ahead of this clock", "set both clocks by one source: NTP")
     return ok(f"reconciled {in_words(max(age, 0.0))} ago")
-
-
-def in_words(seconds: float) -> str:
-    """The time in its largest unit that leaves at least two of it: `90 s`, `4 min`."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from mlrelease.commands.doctor.checks import Check, Found, Patient, bad, ok, skipped, warn
 from mlrelease.deadlines import DEADLINES_S
@@ -40,16 +40,8 @@ def variables(patient: Patient, environment: EnvironmentSpec) -> Found:
     """Every `${NAME}` without default is set. Names only: a value may be a secret."""
     texts = [environment.tracking_uri, environment.target.state_dir]
     texts += [value for service in environment.services.values() for _, value in service.env]
-    asked, unset = set(), set()
-    for text in texts:
-        for name in expand.names(text):
-            asked.add(name)
-            others = dict.fromkeys(expand.names(text), "set")
-            others.pop(name)
-            try:
-                expand.expand(text, others | ({name: "set"} if name in patient.variables else {}))
-            except Error:
-                unset.add(name)
+    asked = {name for text in texts for name in expand.names(text)}
+    unset = {name for text in texts for name in expand.missing(text, patient.variables)}
     if unset:
         return bad(f"not set here: {', '.join(sorted(unset))}", f"export {min(unset)}=…, where mlrelease runs")
     return ok(f"set, or with a default: {', '.join(sorted(asked))}" if asked else "the files name none")
@@ -88,8 +80,7 @@ def credentials(patient: Patient, environment: EnvironmentSpec) -> Found:
         return bad("MLFLOW_TRACKING_PASSWORD is set without MLFLOW_TRACKING_USERNAME", "export MLFLOW_TRACKING_USERNAME=…")
     if "MLFLOW_TRACKING_USERNAME" in names and "MLFLOW_TRACKING_PASSWORD" not in names:
         return bad("MLFLOW_TRACKING_USERNAME is set without MLFLOW_TRACKING_PASSWORD", "export MLFLOW_TRACKING_PASSWORD=…")
-    address = expand.expand(environment.tracking_uri, patient.variables)
-    if names & {"MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"} and not _is_private(address):
+    if names & {"MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD"} and not _is_private(_address(patient, environment)):
         return warn(f"set: {', '.join(there)}; sent in the clear over http", "an https address for MLflow")
     return ok(f"set: {', '.join(there)}" if there else "none are set: MLflow is asked without")
 
@@ -116,20 +107,26 @@ def compared(before: float, there: float, after: float, whom: str) -> Found:
     return bad(said, fix) if abs(apart) > LARGE_SKEW_S else warn(said, fix)
 
 
-def _is_private(address: str) -> bool:
+def _address(patient: Patient, environment: EnvironmentSpec) -> SplitResult:
+    """The parts of the server's address. Raises `Error` for one that is none, without repeating it: it may hold a password."""
+    try:
+        return urlsplit(expand.expand(environment.tracking_uri, patient.variables))
+    except ValueError as error:
+        raise Error("the address of MLflow cannot be read", hint="see tracking_uri and what its variables hold") from error
+
+
+def _is_private(address: SplitResult) -> bool:
     """Whether a password is safe on the way there: TLS, or this very machine, or no server at all."""
-    parts = urlsplit(address)
-    return parts.scheme != "http" or parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return address.scheme != "http" or address.hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _get(patient: Patient, environment: EnvironmentSpec, path: str) -> tuple[int, str, str]:
     """Status, text and `Date` of one plain request, without credentials. Raises `Error` when nothing answers."""
     import requests  # noqa: PLC0415 - 0.1 s that `--help` does not pay
 
-    address = expand.expand(environment.tracking_uri, patient.variables)
-    if urlsplit(address).scheme not in ("http", "https"):
+    parts = _address(patient, environment)
+    if parts.scheme not in ("http", "https"):
         return 0, "", ""
-    parts = urlsplit(address)
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
     certificate = patient.variables.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
     if patient.variables.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):

@@ -48,7 +48,7 @@ def packages() -> Found:
         except metadata.PackageNotFoundError:
             missing.append(name)
             continue
-        exact = re.search(r"==\s*([^\s,]+)", requirement)
+        exact = re.search(r"==\s*([^\s,)]+)", requirement)
         if exact and found != exact[1]:
             other.append(f"{name} {found} (not {exact[1]})")
     fix = f"pip install 'mlrelease[{EXTRA}]'"

@@ -49,7 +49,7 @@ def doctor(workspace: Workspace, environments: tuple[str, ...], *, images: bool 
     import requests  # noqa: F401, PLC0415
 
     spec = workspace.worktree_spec()
-    names = environments or tuple(sorted(spec.environments))
+    names = tuple(dict.fromkeys(environments)) or tuple(sorted(spec.environments))
     # One that was named must exist; its findings are a line among the others.
     chosen = [spec.environments[name] if name in spec.environments else environment_of(spec, name) for name in names]
     reach = github(workspace)

@@ -8,9 +8,9 @@ from email.utils import parsedate_to_datetime
 from mlrelease.commands.doctor.checks import Check, Found, Patient, State, bad, ok, skipped, warn
 from mlrelease.commands.doctor.github.asking import Asked, check
 from mlrelease.commands.doctor.github.shape import mapping
-from mlrelease.commands.doctor.record import in_words
 from mlrelease.commands.doctor.servers import compared
 from mlrelease.forge.github.errors import CredentialsError, ForbiddenError, NotFoundError
+from mlrelease.model.beat import in_words
 from mlrelease.model.when import from_iso
 
 SOON_S = 7 * 86400.0

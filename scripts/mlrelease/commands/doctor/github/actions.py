@@ -8,9 +8,9 @@ from mlrelease.commands.doctor.checks import Check, Found, Patient, bad, ok, ski
 from mlrelease.commands.doctor.github.asking import Asked, check
 from mlrelease.commands.doctor.github.owners import at_tip
 from mlrelease.commands.doctor.github.shape import mappings
-from mlrelease.commands.doctor.record import in_words
 from mlrelease.commands.shipped import vendored_files
 from mlrelease.forge.github.client import part
+from mlrelease.model.beat import in_words
 from mlrelease.model.bundle import sha256_digest
 from mlrelease.model.when import from_iso
 
