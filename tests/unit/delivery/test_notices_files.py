@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlrelease.delivery.notices import KEPT, RECOVERED, Notice, Notices, notice_from_json
 from mlrelease.delivery.notices_sending import (
@@ -52,6 +52,7 @@ notices = st.builds(
 )
 
 
+@settings(max_examples=30, deadline=None)
 @given(notices)
 def test_any_notice_survives_its_file(notice):
     """Whatever its texts hold."""
@@ -108,6 +109,7 @@ def test_a_file_that_may_not_be_read_is_said_and_stays(tmp_path):
     assert (tmp_path / "open" / "x.json").exists()
 
 
+@settings(deadline=None)
 @given(st.floats(min_value=1e9, max_value=4e9))
 def test_the_good_news_is_never_sent_before_the_bad(at):
     """Names of files count milliseconds: a recovery made of the trouble's own moment sorts behind it."""
