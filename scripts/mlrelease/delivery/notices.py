@@ -34,7 +34,7 @@ KEPT = 200
 RECOVERED = "recovered"
 
 _KINDS = (Outcome.ROLLED_BACK.value, Outcome.FAILED.value, Outcome.ERRORED.value, RECOVERED)
-_TYPES = {"str": str, "int": int, "float": (int, float)}
+_TYPES: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,9 @@ def notice_from_json(data: Mapping[str, Any]) -> Notice:
         notice = Notice(**{key: value for key, value in data.items() if key != "schema"} | {"paths": tuple(data["paths"])})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no notice: {error}") from error
-    named = [one.name for one in fields(notice) if not isinstance(getattr(notice, one.name), _TYPES.get(str(one.type), tuple))]
+    named = [
+        one.name for one in fields(notice) if not isinstance(getattr(notice, one.name), _TYPES.get(str(one.type), (tuple,)))
+    ]
     if named or notice.kind not in _KINDS or not all(isinstance(path, str) for path in notice.paths):
         raise ValueError(f"no notice: {', '.join(named) or 'kind or paths'} cannot be told")
     return notice

@@ -215,21 +215,21 @@ def test_only_a_smoke_test_that_ended_is_kept(tmp_path, report, kept):
     assert Reports(tmp_path).scan(DIGEST) is None
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b"\xff",
-        b"[]",
-        b"null",
-        b'{"files": 7, "scanner": "x"}',
-        b'{"files": [7], "scanner": "x"}',
-        b'{"scanner": "x"}',
-        json.dumps({"scanner": "x", "files": [{"path": "p", "format": "f", "globals": [], "known": [], "later": 1}]}).encode(),
-    ],
-    ids=["empty", "torn", "not UTF-8", "a list", "null", "files: 7", "files: [7]", "no files", "of a newer scanner"],
-)
+NEWER = json.dumps({"scanner": "x", "files": [{"path": "p", "format": "f", "globals": [], "known": [], "later": 1}]})
+DAMAGED = {
+    "empty": b"",
+    "torn": b"{",
+    "not UTF-8": b"\xff",
+    "a list": b"[]",
+    "null": b"null",
+    "files that are a number": b'{"files": 7, "scanner": "x"}',
+    "a file that is a number": b'{"files": [7], "scanner": "x"}',
+    "no files": b'{"scanner": "x"}',
+    "of a newer scanner": NEWER.encode(),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_report_is_as_if_nobody_had_looked(tmp_path, content):
     """Never a clean bill by accident: it is looked at again."""
     Reports(tmp_path).keep_scan(DIGEST, GOOD)
