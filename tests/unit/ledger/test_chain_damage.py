@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlrelease.ledger.chain import DAMAGED, breaks, grown, link, newest_name, next_name, stored
 from mlrelease.model.bundle import sha256_digest
@@ -34,6 +34,7 @@ def grow(links, numbers, now=NOW):
 
 
 @settings(max_examples=60, deadline=None)
+@example({"reason": "it said \ud800"})
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=4))
 def test_what_is_stored_is_read_back(data):
     """Any JSON object, also with half a character in it, as a server's answer may hold one; equal objects are equal bytes."""
