@@ -16,7 +16,7 @@ from mlrelease.delivery.passes import Order, PassResult, run_pass
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired, Tracked
 from mlrelease.delivery.steps import Listener
-from mlrelease.errors import UnavailableError
+from mlrelease.errors import Error, UnavailableError
 from mlrelease.history.fold import History, fold
 from mlrelease.ledger.ledger import Appended, LedgerMoved, LedgerView
 from mlrelease.model.bundle import Bundle, ModelPin
@@ -34,18 +34,30 @@ NOW = 1_800_000_000.0
 
 @dataclass
 class ListLedger:
-    """The ledger as one list in memory. `before_append` is called once, in front of the next append."""
+    """The ledger as one list in memory. `before_append` is called once, in front of the next append.
+
+    `waiting` counts what lies in the spool, which a flush brings over unless the host is `away` or `refuses`.
+    """
 
     told: list[Event] = field(default_factory=list)
     stored: dict[str, dict[str, Any]] = field(default_factory=dict)
     beats: dict[str, dict[str, Any]] = field(default_factory=dict)
     broken: str = ""
     deaf: bool = False
+    waiting: int = 0
+    away: bool = False
+    refuses: Error | None = None
     before_append: Callable[[], None] | None = None
 
     def read(self, environment: str, *, fetch: bool = True) -> LedgerView:
         events = tuple(event for event in self.told if event.environment == environment)
-        return LedgerView(events, len(events), broken=self.broken)
+        return LedgerView(events, len(events), online=not self.away, spooled=self.waiting, broken=self.broken)
+
+    def flush(self) -> Appended:
+        if self.refuses is not None:
+            raise self.refuses
+        self.waiting = 0
+        return Appended(0)
 
     def append(self, events: Sequence[Event], *, expect_height: int | None = None) -> Appended:
         hook, self.before_append = self.before_append, None

@@ -9,24 +9,19 @@ import pytest
 from mlrelease.delivery import lock as locks
 from mlrelease.delivery.lock import LockHeld, PlanStale, take
 from mlrelease.delivery.passes import (
-    OUTCOME_CODE,
     PLAN_TRIES,
     ROLLBACK,
-    PassResult,
-    blocked_code,
     changed_anything,
     exit_code,
     look,
     run_pass,
-    worst,
 )
 from mlrelease.delivery.staleness import KNOWN_REWRITTEN
 from mlrelease.delivery.upstream import source_history
 from mlrelease.errors import Error
-from mlrelease.history.fold import History
 from mlrelease.ledger.lock import this_owner
-from mlrelease.model.change import Change, ChangeKind, Direction, Outcome, Plan
-from mlrelease.model.event import DeployFinished, DeployStarted, Held, Owner, ServiceReceipt
+from mlrelease.model.change import ChangeKind, Outcome
+from mlrelease.model.event import DeployFinished, DeployStarted, Held, Owner
 from mlrelease.model.live import Role
 from structlog.testing import capture_logs
 
@@ -249,85 +244,6 @@ def test_a_repair_goes_on_without_an_order(unknown):
     assert result.receipts["wine"].outcome is Outcome.SUCCEEDED
 
 
-# -- what is worst, and what is news --------------------------------------------------------------------------------------
-
-
-def change(**other):
-    return Change("wine", ChangeKind.UPDATE, "", None, None, **other)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_the_worst_code_wins_in_any_order(size):
-    """130 over 1 over 6 over 5 over 4 over 3; nothing else than these is ever given."""
-    ranks = [130, 1, 6, 5, 4, 3, 0]
-    for codes in itertools.combinations(ranks, size):
-        assert worst(set(codes)) == min(codes, key=ranks.index)
-    assert worst(set()) == 0
-
-
-@pytest.mark.parametrize(
-    ("by", "code"),
-    [
-        ("findings", 4),
-        ("undeclared", 4),
-        ("gate:metric:errored", 1),
-        ("order:errored", 1),
-        ("hold:errored", 1),
-        ("gate:metric:failed", 5),
-        ("hold", 5),
-        ("approval", 5),
-        ("waiting", 5),
-        ("rejected", 5),
-    ],
-)
-def test_what_blocks_decides_the_code(by, code):
-    """Findings are invalid files, what could not be told is an error, any other no is a no."""
-    assert blocked_code(change(blocked="because", blocked_by=by)) == code
-    assert blocked_code(change(blocked_by=by)) == 0, "without a reason nothing is blocked"
-
-
-def receipt(outcome, kind=ChangeKind.UPDATE):
-    return ServiceReceipt(outcome, kind, Direction.FORWARD, "", None, None)
-
-
-@pytest.mark.parametrize(("outcome", "code"), sorted(OUTCOME_CODE.items()))
-def test_a_receipt_speaks_for_its_service(outcome, code):
-    """What the plan said of it before counts no more; a pass that only wrote that something is blocked touched nothing."""
-    plan = Plan("production", "r1", 0, (change(blocked="because", blocked_by="findings"),))
-    assert exit_code(PassResult(plan, History("production"), True, {"wine": receipt(outcome)})) == code
-    assert exit_code(PassResult(plan, History("production"), True)) == 4
-    touched = PassResult(plan, History("production"), True, {"wine": receipt(outcome)})
-    assert changed_anything(touched) is (outcome is not Outcome.BLOCKED)
-
-
-def test_every_outcome_has_a_code():
-    """A new one would be a KeyError at the end of a pass."""
-    assert set(OUTCOME_CODE) == set(Outcome)
-
-
-def test_a_shut_gate_is_written_once_and_then_stands(running):
-    """The receipt names what was asked; the next look writes nothing, and the ledger does not grow with each poll."""
-    running.bump("wine", "2")
-    running.registry.delete("wine", "2")
-    result = running.run(impatient=False)
-    receipt = result.receipts["wine"]
-    assert (receipt.outcome, receipt.after, receipt.steps) == (Outcome.BLOCKED, running.bundle(), ())
-    assert [r["status"] for r in receipt.gate_results if r["gate"] == "exists"] == ["failed"]
-    assert exit_code(result) == 5
-    assert ("prepare", "4") not in running.target.calls, "nothing is claimed on the target for a word"
-    height = running.history().height
-    running.clock += 1
-    again = run_pass(running.site(), running.desired(), running.order(impatient=False))
-    assert (again.finished, running.history().height, exit_code(again)) == (None, height, 5)
-
-
-def test_looking_changes_nothing_and_asks_nobody_it_was_not_told_to(place):
-    """A plan without the target's and the gates' word."""
-    plan, history, observation = look(place.site(), place.desired(), observe=False, judged=False)
-    assert (plan.changes[0].kind, plan.changes[0].gate_results, observation) == (ChangeKind.CREATE, (), None)
-    assert (history.height, place.target.calls, place.ledger.told, place.registry.described) == (0, [], [], [])
-
-
 # -- after the pass -------------------------------------------------------------------------------------------------------
 
 
@@ -386,3 +302,52 @@ def test_the_source_s_history_is_read_from_the_same_branch(place):
     with capture_logs() as lines:
         assert source_history(staged) is None
     assert [(line["environment"], line["error"]) for line in lines] == [("production", "B does not follow A")]
+
+
+def test_a_shut_gate_is_written_once_and_then_stands(running):
+    """The receipt names what was asked; the next look writes nothing, and the ledger does not grow with each poll."""
+    running.bump("wine", "2")
+    running.registry.delete("wine", "2")
+    result = running.run(impatient=False)
+    receipt = result.receipts["wine"]
+    assert (receipt.outcome, receipt.after, receipt.steps) == (Outcome.BLOCKED, running.bundle(), ())
+    assert [r["status"] for r in receipt.gate_results if r["gate"] == "exists"] == ["failed"]
+    assert exit_code(result) == 5
+    assert ("prepare", "4") not in running.target.calls, "nothing is claimed on the target for a word"
+    height = running.history().height
+    running.clock += 1
+    again = run_pass(running.site(), running.desired(), running.order(impatient=False))
+    assert (again.finished, running.history().height, exit_code(again)) == (None, height, 5)
+
+
+def test_looking_changes_nothing_and_asks_nobody_it_was_not_told_to(place):
+    """A plan without the target's and the gates' word."""
+    plan, history, observation = look(place.site(), place.desired(), observe=False, judged=False)
+    assert (plan.changes[0].kind, plan.changes[0].gate_results, observation) == (ChangeKind.CREATE, (), None)
+    assert (history.height, place.target.calls, place.ledger.told, place.registry.described) == (0, [], [], [])
+
+
+# -- what waits for the git host ------------------------------------------------------------------------------------------
+
+
+def test_what_waits_is_brought_over_by_a_pass_with_nothing_to_do(running):
+    """The receipt of the pass before lies in the spool, and somebody waits for it."""
+    running.ledger.waiting = 2
+    result = running.run()
+    assert (result.finished, result.spooled, running.ledger.waiting) == (None, 0, 0)
+
+
+def test_while_the_host_is_away_it_goes_on_waiting(running):
+    """Nobody is asked in vain."""
+    running.ledger.waiting, running.ledger.away, running.ledger.refuses = 2, True, AssertionError("asked in vain")
+    assert running.run().spooled == 2
+
+
+def test_a_host_that_refuses_it_ends_no_pass(running):
+    """Said in the log, and tried again at the next look."""
+    running.ledger.waiting, running.ledger.refuses = 2, Error("origin refused the push: protected branch")
+    with capture_logs() as lines:
+        result = running.run()
+    assert (exit_code(result), result.spooled) == (0, 2)
+    (line,) = [line for line in lines if line["event"] == "what waits in the spool was not taken"]
+    assert (line["waiting"], line["error"]) == (2, "origin refused the push: protected branch")
