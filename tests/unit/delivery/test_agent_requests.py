@@ -306,6 +306,16 @@ def test_the_line_says_each_service_and_is_not_repeated(place):
     ]
 
 
+def test_what_was_done_again_is_said_again(place):
+    """Two repairs are two lines, though they read the same."""
+    lines = []
+    agent = agent_of(place, lines)
+    for _ in range(3):
+        agent.once()
+        place.target.instances.pop(next(iter(place.target.instances)))
+    assert lines == ["production at r1: wine succeeded"] * 3
+
+
 def test_a_host_that_does_not_answer_is_said_in_the_line(place):
     """The pass was made on the last known tip."""
     lines = []

@@ -146,6 +146,19 @@ def test_the_models_that_did_not_change_are_asked_once(place):
     assert asked(only(place.run())) == {"golden:wine": full, "golden:wine-2": full}
 
 
+def test_another_interpreter_proves_every_model_in_full(place, tmp_path):
+    """The same bytes may answer otherwise under other libraries."""
+    python = tmp_path / "python"
+    python.write_text("""#!/bin/sh\necho '{"missing": [], "version": [3, 12]}'\n""")
+    python.chmod(0o755)
+    place.bump("wine", "1", "1")
+    place.run()
+    place.bump("wine", "1", "2", python=str(python))
+    receipt = only(place.run())
+    assert receipt.settings["python"] == str(python)
+    assert {p.reason for p in receipt.probes if p.name == "golden:wine"} == {"alone and 50 at a time"}
+
+
 def test_a_repair_proves_every_model_in_full(running):
     """Something other than the models is in question."""
     del running.target.instances["wine-1"]

@@ -178,6 +178,23 @@ def test_a_newer_pass_ends_this_one_while_it_puts_back(running, operation):
         running.run()
 
 
+def test_what_a_killed_pass_had_started_goes_with_the_version_that_fails(running):
+    """The candidates of before are taken up by the next try, and end with it."""
+    old, new = running.bundle(), running.bump("wine", "2")
+
+    def kill(mark):
+        if mark.name == "start":
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        running.run(listener=kill)
+    assert len(of_bundle(running, new)) == 2
+    running.target.faults["start"] = [Error("no room")]
+    assert only(running.run()).outcome is Outcome.ERRORED
+    assert of_bundle(running, new) == []
+    assert serving(running) == {old.id}
+
+
 @pytest.mark.parametrize(
     ("kind", "change"),
     [
