@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ from mlrelease.model.change import Health, Outcome, Sync
 HEARTBEAT_S = BEAT_S
 REQUEST_POLL_S = 0.1
 ANSWERS_KEPT = 20
+
+LOOK_S = 0.25
+"""Who asks whether there is an agent (`agent_pid`) has its lock for a moment: one that begins then waits so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +62,16 @@ def ownership(state_dir: Path) -> Iterator[bool]:
     """Yields whether this process now owns the environment as its agent; holds the claim while the block runs."""
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (state_dir / "agent.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
+        end = time.monotonic() + LOOK_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > end:
+                    yield False
+                    return
+                time.sleep(0.01)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -98,10 +106,11 @@ def hand_over(state_dir: Path, request: Request) -> Answer:
     atomic.write(asked, json.dumps(body).encode())
     end = time.monotonic() + DEADLINES_S["agent.answer"]
     while time.monotonic() < end:
+        lives = agent_pid(state_dir)  # first: the answer may be the last thing that it wrote
         if answered.is_file():
             data = json.loads(answered.read_text())
             return Answer(data["exit_code"], data["error"], data["hint"], data["result"])
-        if not agent_pid(state_dir):
+        if not lives:
             asked.unlink(missing_ok=True)
             raise Error("the agent ended before it answered", hint="run this again: without an agent it deploys itself")
         time.sleep(REQUEST_POLL_S)
@@ -215,7 +224,8 @@ def watch(agents: list[Agent], state_dirs: list[Path], *, interval_s: float, sto
                 raise Error(f"another agent owns this environment (pid {agent_pid(folder)})", hint=f"its state is in {folder}")
         while not stop():
             for agent in agents:
-                agent.once()
+                if not stop():
+                    agent.once()
             _pause(state_dirs, interval_s, stop)
 
 
@@ -233,13 +243,21 @@ def _requests(state_dir: Path) -> list[Request]:
     found = []
     for path in sorted((state_dir / "requests").glob("*.json")):
         try:
-            data = json.loads(path.read_text())
-            only, trigger = tuple(data["only"]), data.get("trigger", "deploy")  # an older program does not name it
-            found.append(Request(data["id"], data["actor"], data["run_id"], only, bool(data["allow"]), trigger))
-        except (OSError, ValueError, KeyError) as error:
+            found.append(_request(path.stem, json.loads(path.read_text())))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             get("agent").warning("a request that cannot be read is dropped", path=path.name, error=type(error).__name__)
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that cannot be written is said by the pass itself
+                path.unlink(missing_ok=True)
     return found
+
+
+def _request(name: str, data: Any) -> Request:
+    """The request in the file of that name. An answer goes to its id, so that one of another id would wait for ever."""
+    only, trigger = data["only"], data.get("trigger", "deploy")  # an older program does not name it
+    words = (data["id"], data["actor"], data["run_id"], trigger)
+    if data["id"] != name or not isinstance(only, list) or not all(isinstance(word, str) for word in (*words, *only)):
+        raise ValueError("no request")
+    return Request(data["id"], data["actor"], data["run_id"], tuple(only), bool(data["allow"]), trigger)
 
 
 def _for(order: Order, requests: list[Request]) -> Order:

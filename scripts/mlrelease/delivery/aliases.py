@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from mlrelease import atomic
 from mlrelease.delivery.site import Site
-from mlrelease.errors import Error
+from mlrelease.errors import Error, UnavailableError
 from mlrelease.log import get
 from mlrelease.model.change import Outcome
 from mlrelease.model.event import ServiceReceipt
@@ -48,8 +48,14 @@ def write_aliases(site: Site) -> int:
     try:
         registry = site.registry()
         for name, version in queue.aliases.items():
-            registry.set_alias(name, site.environment.alias, version)
-            del left[name]
+            try:
+                registry.set_alias(name, site.environment.alias, version)
+            except UnavailableError:
+                raise  # nor would the next one be taken
+            except Error as error:
+                get("alias").warning("alias not written", model=name, version=version, error=error.message)
+            else:
+                del left[name]
     except Error as error:
         get("alias").warning("alias not written yet", error=error.message, left=len(left))
     _save(site, _Queue(site.now() + RETRY_S if left else 0.0, left))

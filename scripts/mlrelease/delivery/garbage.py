@@ -28,7 +28,8 @@ from mlrelease.targets.local.state import old_logs, read_records
 FRESH_S = DEADLINES_S["pass"]
 """What is younger may belong to a pass that is under way: it is left."""
 
-_WRITTEN_WHOLE = ("tmp", "golden", "reports", "requests", "answers", "spool", "notices/open", "notices/out")
+_SPOOL = ("spool", "spool/blobs/golden", "spool/blobs/manifests")
+_WRITTEN_WHOLE = ("tmp", "golden", "reports", "requests", "answers", *_SPOOL, "notices/open", "notices/out")
 """Folders below the state folder in which a kill may leave a file on its way into place."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")

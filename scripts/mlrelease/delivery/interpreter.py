@@ -42,14 +42,14 @@ def check_interpreter(python: str) -> None:
             [python, "-P", "-c", _LOOK], capture_output=True, timeout=DEADLINES_S["interpreter.look"], check=True, cwd="/"
         )
         said = json.loads(done.stdout)
-        missing, version = list(said["missing"]), tuple(said["version"])
+        missing, (major, minor) = list(said["missing"]), map(int, said["version"])
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as e:
         raise Error(
             f"runtime.python does not answer as an interpreter: {python} ({type(e).__name__})",
             hint=f"try it: {python} --version",
         ) from e
-    if version < _OLDEST:
-        raise Error(f"runtime.python is Python {version[0]}.{version[1]}, and 3.11 is the oldest that serves: {python}")
+    if (major, minor) < _OLDEST:
+        raise Error(f"runtime.python is Python {major}.{minor}, and 3.11 is the oldest that serves: {python}")
     if missing:
         raise Error(
             f"runtime.python cannot run the reference server: {python} has no {', '.join(missing)}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ KEPT = 200
 """Messages that wait at most: a receiver that is gone for ever must not fill the disk."""
 
 RECOVERED = "recovered"
+
+_KINDS = (Outcome.ROLLED_BACK.value, Outcome.FAILED.value, Outcome.ERRORED.value, RECOVERED)
+_TYPES: Mapping[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +79,15 @@ class Notice:
 def notice_from_json(data: Mapping[str, Any]) -> Notice:
     """The notice that `to_json` wrote. Raises `ValueError` for anything else."""
     try:
-        return Notice(**{key: value for key, value in data.items() if key != "schema"} | {"paths": tuple(data["paths"])})
+        notice = Notice(**{key: value for key, value in data.items() if key != "schema"} | {"paths": tuple(data["paths"])})
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no notice: {error}") from error
+    named = [
+        one.name for one in fields(notice) if not isinstance(getattr(notice, one.name), _TYPES.get(str(one.type), (tuple,)))
+    ]
+    if named or notice.kind not in _KINDS or not all(isinstance(path, str) for path in notice.paths):
+        raise ValueError(f"no notice: {', '.join(named) or 'kind or paths'} cannot be told")
+    return notice
 
 
 def troubles(site: Site, plan: Plan, history: History) -> tuple[Notice, ...]:
@@ -186,7 +195,7 @@ class Notices:
                     environment=notice.environment,
                     service=notice.service,
                     revision=plan.revision,
-                    at=at + 0.001,  # never sorted before the trouble that it ends
+                    at=at + 0.002,  # of names that count milliseconds, never sorted before the trouble that it ends
                     reason=f"what git wants is what was proved: {label(change.after)}",
                     before=notice.after,
                     after=label(change.after),

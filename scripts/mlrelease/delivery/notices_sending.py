@@ -94,7 +94,7 @@ class Teller:
                 self._tries.pop(name, None)
             except (Error, OSError) as error:
                 tries = self._tries[name] = self._tries.get(name, 0) + 1
-                pause = min(RETRY_FIRST_S * 2.0 ** (tries - 1), RETRY_MOST_S)
+                pause = min(RETRY_FIRST_S * 2.0 ** min(tries - 1, 30), RETRY_MOST_S)  # far beyond the hour, within a float
                 self._not_before[name] = time.monotonic() + pause
                 get("notices").warning("not told yet", channel=name, error=str(error), again_in_s=pause)
 

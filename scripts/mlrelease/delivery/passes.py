@@ -163,7 +163,7 @@ def _once(site: Site, desired: Desired, order: Order) -> PassResult:
     news = _news(plan)
     if not plan.acting and not news:
         _reap(site, history, observation, site.environment)
-        return PassResult(plan, history, desired.online)
+        return PassResult(plan, history, desired.online, spooled=_flushed(site))
     steps = Steps("", order.listener)
     with steps.step("lock"):
         held = locks.take(
@@ -293,6 +293,21 @@ def _reap(site: Site, history: History, observation: Observation | None, environ
             get("reap").info("stopped a warm instance", environment=environment.name, instance=instance.id)
     except Fenced:
         get("reap").info("a newer pass is at work")
+
+
+def _flushed(site: Site) -> int:
+    """Brings over what waits in the spool, once the git host answers; returns how many events still wait.
+
+    An append takes them along, but a pass with nothing to do makes none, and others wait for these receipts.
+    """
+    view = site.ledger.read(site.environment.name, fetch=False)
+    if not view.spooled or not view.online:
+        return view.spooled
+    try:
+        return site.ledger.flush().spooled
+    except Error as error:
+        get("pass").warning("what waits in the spool was not taken", waiting=view.spooled, error=error.message)
+        return view.spooled
 
 
 def exit_code(result: PassResult) -> int:

@@ -15,7 +15,7 @@ from mlrelease.delivery.site import Site
 from mlrelease.delivery.steps import Steps
 from mlrelease.errors import Error
 from mlrelease.history.direction import left_behind, moved_forward
-from mlrelease.history.fold import History
+from mlrelease.history.fold import History, Recorded
 from mlrelease.log import get
 from mlrelease.model.bundle import IMAGE, SETTINGS, Bundle, BundleId, model_key
 from mlrelease.model.change import Change, ChangeKind, Direction, Outcome
@@ -61,7 +61,13 @@ def roll_out(site: Site, change: Change, history: History, steps: Steps, *, revi
     A failure before the switch leaves what serves as it was. After it, a forward move goes back; a rollback stays.
     """
     settings = _settings(site, change, history)
-    seen = site.target.observe(change.service)
+    try:
+        seen = site.target.observe(change.service)
+    except Fenced:
+        raise
+    except (Error, OSError) as error:
+        blind = (change.kind, change.direction, str(error), change.before, change.after)
+        return ServiceReceipt(Outcome.ERRORED, *blind, settings=settings)
     rollout = Rollout(site, change, revision, steps, seen, settings, proven=_proven(change, history, settings))
     try:
         if change.kind is ChangeKind.REMOVE:
@@ -77,8 +83,8 @@ def roll_out(site: Site, change: Change, history: History, steps: Steps, *, revi
         get("rollout").warning("errored", service=change.service, error=str(error))
         return _errored(rollout, history, str(error))
     except KeyboardInterrupt:
-        _tidy(rollout)
-        return _receipt(rollout, Outcome.ABORTED, "interrupted")
+        _, problem = _put_back(rollout, restore=False)
+        return _receipt(rollout, Outcome.ABORTED, f"interrupted{problem}")
     # Taking a service away says nothing against the versions that it served.
     rejects = () if change.kind is ChangeKind.REMOVE else left_behind(change.components)
     return _receipt(rollout, Outcome.SUCCEEDED, change.reason, rejects=rejects)
@@ -160,32 +166,50 @@ def _remove(rollout: Rollout) -> None:
 def _failed(rollout: Rollout, reason: str) -> ServiceReceipt:
     """Verification said no: the candidate goes, what was verified serves on; a rollback stays on its target."""
     if rollout.change.kind in (ChangeKind.REPAIR, ChangeKind.SETTINGS) or rollout.change.direction is not Direction.FORWARD:
-        if not rollout.switched:
-            _tidy(rollout)
-        return _receipt(rollout, Outcome.FAILED, reason)
-    restored = _restore(rollout)
-    _tidy(rollout)
+        problem = "" if rollout.switched else _put_back(rollout, restore=False)[1]
+        return _receipt(rollout, Outcome.FAILED, f"{reason}{problem}")
+    restored, problem = _put_back(rollout, restore=True)
     rejects = moved_forward(rollout.change.components)
     outcome = Outcome.ROLLED_BACK if restored else Outcome.FAILED
-    return _receipt(rollout, outcome, reason, rejects=rejects)
+    return _receipt(rollout, outcome, f"{reason}{problem}", rejects=rejects)
 
 
 def _errored(rollout: Rollout, history: History, reason: str) -> ServiceReceipt:
     """We could not tell: put back what served, reject nothing. After a rollback's switch, stay and name what is older."""
     if rollout.switched and rollout.change.direction is Direction.BACK:
-        after = rollout.change.after
-        older = history.last_good(rollout.service, before=after.id if after else None)
+        older = _next_older(history, rollout.change)
         hint = f"; the next older verified bundle is {older.bundle.id}" if older and older.bundle else ""
         return _receipt(rollout, Outcome.ERRORED, f"{reason}{hint}")
     if rollout.change.kind in (ChangeKind.CREATE, ChangeKind.UPDATE, ChangeKind.ROLLBACK):
-        try:
-            _restore(rollout)
-            _tidy(rollout)
-        except Fenced:
-            raise
-        except (Error, OSError) as error:
-            reason = f"{reason}; and putting back failed: {error}"
+        reason += _put_back(rollout, restore=True)[1]
     return _receipt(rollout, Outcome.ERRORED, reason)
+
+
+def _next_older(history: History, change: Change) -> Recorded | None:
+    """The newest good entry from before the target was first verified; what the rollback left is newer, and no way out.
+
+    A target that never was verified as a whole is as old as what it left.
+    """
+    entries = history.verified.get(change.service, ())
+    known = [entry.bundle.id if entry.bundle else None for entry in entries]
+    first = next((known.index(b.id) for b in (change.after, change.before) if b is not None and b.id in known), 0)
+    return replace(history, verified={change.service: entries[:first]}).last_good(change.service, before=None)
+
+
+def _put_back(rollout: Rollout, *, restore: bool) -> tuple[bool, str]:
+    """Whether the bundle before was seen to serve again, and what came in the way, to be said behind the reason.
+
+    The candidate goes in any case; `restore`: what served before gets its traffic back first.
+    """
+    restored = False
+    try:
+        restored = restore and _restore(rollout)
+        _tidy(rollout)
+    except Fenced:
+        raise
+    except (Error, OSError) as error:
+        return restored, f"; and putting back failed: {error}"
+    return restored, ""
 
 
 def _restore(rollout: Rollout) -> bool:

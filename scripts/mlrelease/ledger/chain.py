@@ -35,7 +35,8 @@ class Link:
 
 def stored(data: Mapping[str, Any]) -> bytes:
     """The bytes of a JSON file in the ledger: sorted keys, two spaces, one newline at the end."""
-    return (json.dumps(data, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(data, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace")  # half a character, as a server's JSON may hold: `\ud800` to JSON too
 
 
 def link(environment: str, name: str, data: bytes) -> Link:

@@ -88,7 +88,7 @@ def owner_is_dead(owner: Owner, *, host: str | None = None, boot: Boot | None = 
 def _lives(owner: Owner) -> bool:
     try:
         os.kill(owner.pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no kernel counts so far
         return False
     except OSError:
         pass  # it exists and belongs to somebody else

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,8 @@ def _write(place: Path, data: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as e:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or where no folder is: what went wrong first is the news
+            temporary.unlink()
         raise Error(
             f"an event could not be kept at {place.parent}: {e.strerror}", hint="free some space there", where=str(place.parent)
         ) from e

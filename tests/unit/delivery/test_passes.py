@@ -315,6 +315,23 @@ def test_git_host_down_acts_on_the_last_tip_and_spools(deployed):
     assert kinds == [ChangeKind.CREATE, ChangeKind.REPAIR, ChangeKind.UPDATE]
 
 
+def test_a_host_that_comes_back_gets_what_waits_without_another_change(deployed):
+    """A repair while it was away; then nothing more is to be done: the receipt arrives all the same, also for others to see."""
+    origin = deployed.root / "origin.git"
+    site, wanted = deployed.site(), deployed.desired()
+    origin.rename(deployed.root / "gone.git")
+    del deployed.target.instances[next(iter(deployed.target.instances))]
+    from mlrelease.delivery.passes import run_pass
+
+    assert run_pass(site, wanted, deployed.order()).spooled == 2
+    (deployed.root / "gone.git").rename(origin)
+    result = deployed.run()
+    assert (result.finished, result.spooled) == (None, 0)
+    elsewhere = deployed.site(clone=deployed.laptop).ledger.read("production")
+    assert isinstance(elsewhere.events[-1], DeployFinished)
+    assert [r.change for r in elsewhere.events[-1].services.values()] == [ChangeKind.REPAIR]
+
+
 def test_without_a_remote_the_local_branch_is_desired(tmp_path):
     """A repository without a remote works the same, with its ledger on a local ref."""
     world = World(tmp_path / "w", remote=False).create()
