@@ -96,7 +96,7 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
         say(f"{error.message}: the commit goes into a pull request, and counts at once by a hold")
         sha = ""
     if sha and standing and options.push:
-        _end(workspace, site, standing, sha)
+        end_hold(workspace, site, standing, sha)
     if not sha:
         waiting = wait_in_pull_request(workspace, site, desired, (service.name,), changed, message)
     what = waiting.what if waiting else f"committed as {sha[:9]}"
@@ -210,7 +210,7 @@ def _commit(workspace: Workspace, base: str, changed: dict[str, bytes], message:
     return sha
 
 
-def _end(workspace: Workspace, site: Site, standing: Held, sha: str) -> None:
+def end_hold(workspace: Workspace, site: Site, standing: Held, sha: str) -> None:
     """Ends the hold of an earlier rollback: the tracked branch took this one, and it is what a person wants now."""
     name, reason = site.environment.name, f"rolled back on {workspace.branch} at {sha[:9]}"
     lifted = Unheld(workspace.new_id(), name, workspace.now(), workspace.actor, reason, standing.service, standing.id)

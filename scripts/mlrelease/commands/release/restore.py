@@ -10,7 +10,7 @@ from mlrelease.commands.deploy import DeployOptions, one_pass
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, files_for, tip_files
 from mlrelease.commands.release.tagged import Tagged, find_tagged
-from mlrelease.commands.rollback import RollbackOptions, check_loads, lift, with_waiting
+from mlrelease.commands.rollback import RollbackOptions, check_loads, end_hold, lift, with_waiting
 from mlrelease.commands.rollback_proposal import Waiting, check_github, wait_in_pull_request
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.site import Site
@@ -53,8 +53,10 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     history = fold(environment, site.ledger.read(environment).events)
     released = _released(found, env, options.service)
     moves = [move for name in sorted(released) if (move := _move(env, history, found, released[name], options))]
+    standing = [hold for name in sorted(released) if (hold := history.pinned_hold(name, workspace.now()))]
     if not moves:
-        return _report(env, found, [], "git wants it already", f"mlrelease deploy {environment}")
+        unhold = [f'mlrelease unhold {environment} --service {hold.service} --reason "…"' for hold in standing]
+        return _report(env, found, [], "git wants it already", (unhold or [f"mlrelease deploy {environment}"])[0])
 
     # (1): everything that must exist and load does, before anything moves.
     for move in moves:
@@ -67,6 +69,9 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     for rejection in dict.fromkeys(move.rejection for move in moves if move.rejection):
         lift(workspace, site, rejection, options.force)
     sha, waiting = _landed(workspace, site, desired, found, edits, options)
+    ended = standing if sha and options.push else []
+    for hold in ended:
+        end_hold(workspace, site, hold, sha)
     what = waiting.what if waiting else f"committed as {sha[:9]}"
     if not options.now:
         return with_waiting(_report(env, found, moves, what, f"mlrelease deploy {environment}"), waiting, asked=options.pr)
@@ -74,7 +79,8 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     # (3): applied and proved now. What waits in a pull request is found by its hold.
     began = time.monotonic()
     spec, sha = (tip_files(workspace, sha)[1], sha) if sha else (desired.spec, desired.revision)
-    only = DeployOptions(services=tuple(move.service.name for move in moves))
+    moving = dict.fromkeys([*(move.service.name for move in moves), *(hold.service for hold in ended)])
+    only = DeployOptions(services=tuple(moving))
     report = one_pass(workspace, Desired(sha, spec, desired.online), environment, only, trigger="rollback")
     proved = "proved" if report.exit_code == 0 else "NOT proved"
     seconds = time.monotonic() - began
