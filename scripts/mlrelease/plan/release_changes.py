@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from mlrelease.history.direction import direction
 from mlrelease.history.fold import History
-from mlrelease.model.bundle import IMAGE, ImagePin, ModelPin, model_key
+from mlrelease.model.bundle import IMAGE, ComponentKey, ImagePin, ModelPin, model_key
 from mlrelease.model.change import Direction
 from mlrelease.model.release import Entry, Level, Section
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec, State
@@ -83,9 +83,9 @@ def _of_model(
         yield Entry(Section.CHANGED, f"{name} {old.version} → {new.version} in {environment}{figures}", level)
 
 
-def _level(history: History, service: str, key: str, before: str, after: str) -> Level:
+def _level(history: History, service: str, key: ComponentKey, before: str, after: str) -> Level:
     """A patch where the component went back to what was verified before, else minor."""
-    back = direction(history, service, IMAGE if key == IMAGE else model_key(key.removeprefix("model:")), before, after)
+    back = direction(history, service, key, before, after)
     return Level.PATCH if back is Direction.BACK else Level.MINOR
 
 
