@@ -1,4 +1,4 @@
-"""What `deploy` and `reconcile` say of their passes: one environment, several, handed over by an agent; and the next command."""
+"""What `deploy` and `reconcile` say of their passes: one environment, several, one by an agent; and the next command."""
 
 from __future__ import annotations
 
