@@ -139,7 +139,7 @@ def _target(history: History, service: ServiceSpec, options: RollbackOptions) ->
             raise UsageError("which model goes back to that version?", hint="--model NAME")
         matching = [e for e in verified if e.bundle and e.bundle.versions().get(name) == options.to]
         if not matching:
-            known = sorted({e.bundle.versions().get(name, "") for e in verified if e.bundle} - {""})
+            known = dict.fromkeys(e.bundle.versions()[name] for e in verified if e.bundle and name in e.bundle.versions())
             raise Error(
                 f"{name} version {options.to} was never verified in {history.environment}",
                 hint=f"verified there: {', '.join(known) or 'none'}; to move forward: mlrelease bump",
