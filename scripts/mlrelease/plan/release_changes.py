@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 from mlrelease.history.direction import direction
@@ -103,7 +102,7 @@ def _figures(gated: list[str], old: Mapping[str, float] | None, new: Mapping[str
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else str(value)
+    return f"{value:.4g}"
 
 
 def _images(old: ImagePin, new: ImagePin) -> str:
