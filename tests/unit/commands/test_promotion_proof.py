@@ -108,6 +108,27 @@ def test_an_image_is_proved_by_a_model_that_ran_under_it():
     )
 
 
+def test_the_gates_are_those_of_the_pass_that_proved_it():
+    """A later pass judged it again, and a hold stands between: neither is quoted."""
+    eight = bundle(models={"A": "8"})
+    story = Story()
+    for status in ("passed", "skipped"):
+        gates = ({"gate": "exists", "component": "model:A", "status": status},)
+        made = ServiceReceipt(Outcome.SUCCEEDED, ChangeKind.UPDATE, Direction.FORWARD, "", None, eight, gate_results=gates)
+        story.finish({"risk": made}, revision="c0ffee1")
+        story.hold()
+    proof = SourceProof(fold("staging", story.events), tuple(story.events))
+    said = message(proof, environment(service(), promotes_from="staging"), "A")
+    assert "Gates in staging: exists passed\n" in said
+
+
+def test_an_image_is_proved_by_any_model_of_the_service_that_ran_under_it():
+    """A is at 7 here and was at 8 there; B ran under the image in the version that is here."""
+    proof = source(bundle(tag="2", models={"A": "8", "B": "1"}))
+    dest = environment(service(models={"A": "7", "B": "1"}), promotes_from="staging")
+    assert VERIFIED in message(proof, dest, "image")
+
+
 def test_what_was_never_proved_has_no_line_of_proof():
     """An edited file may ask for a sentence about anything."""
     proof = source(bundle(models={"A": "8"}))

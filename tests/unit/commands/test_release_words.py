@@ -46,7 +46,8 @@ def test_a_refusal_counts_its_reasons_and_the_worst_decides(codes, counted, code
     report = refused(Draft(V2, problems))
     assert report.verdict == f"v0.2.0 refused for {counted}; nothing was changed"
     assert report.rows == [(f"problem {number}", f"do {number}") for number in range(len(codes))]
-    assert report.exit_code == code
+    assert (report.exit_code, report.headers) == (code, ("problem", "what to do"))
+    assert report.next == "mlrelease release LEVEL --dry-run"
     assert report.data["problems"] == problems_json(problems)
     assert [problem["exit_code"] for problem in report.data["problems"]] == list(codes)
 
@@ -102,6 +103,7 @@ def test_a_release_says_where_it_is_and_what_is_left_to_do(remote, pushed, where
     report = made(at(remote), one, COMMIT, pushed=pushed)
     assert report.verdict == f"v0.2.0 released: 1 line of the changelog; commit c0ffee123, {where}"
     assert (report.next, report.exit_code) == (command, 0)
+    assert report.details == ["### Changed", "", "- wine 1 → 2 in production"]
     assert (report.data["commit"], report.data["pushed"]) == (COMMIT, pushed)
 
 
