@@ -254,8 +254,7 @@ def _bundle(service: str, data: Mapping[str, Any] | None) -> Bundle | None:
     if data is None:
         return None
     bundle = Bundle.from_json(service, data)
-    bundle.components()
-    label(bundle)
+    label(bundle)  # which needs all of it: an image that is a number is found here
     return bundle
 
 

@@ -79,7 +79,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(JSON, JSON)
 def test_whatever_stands_in_the_file_it_is_a_plan_or_a_clear_no(tmp_path_factory, before, after):
     """And a plan that was read can be compared with the one of now."""
@@ -142,6 +142,16 @@ def test_where_a_gate_is_shut_the_next_command_is_not_to_approve_again(status, c
         f"an approval opens no gate: digest {status}",
     )
     assert found.details == [f"risk: gate digest {status} for model:A: its bytes are others"]
+
+
+def test_where_something_else_blocks_it_the_gates_do_not_say_what_next():
+    """A hold is lifted by a person, whatever version is pinned."""
+    story = at_seven()
+    story.hold("risk")
+    shut = GateResult("digest", "model:A", GateStatus.FAILED, "its bytes are others")
+    found = report(story, judge(story.plan(EIGHT), {"risk": (shut,)}))
+    assert (found.next, found.exit_code) == ("mlrelease history production --service risk", 5)
+    assert found.data["blocked"] == {"risk": "held by ada: freeze"}
 
 
 def test_a_failure_beside_an_error_is_a_no_and_no_failure_to_tell():

@@ -209,7 +209,7 @@ FILES = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(FILES, min_size=1, max_size=5))
 def test_what_was_applied_is_in_sync_and_stays_so(path):
     """After each pass the same files ask for nothing more, whatever was there before; asking twice says the same."""
@@ -226,7 +226,7 @@ def test_what_was_applied_is_in_sync_and_stays_so(path):
             assert again.sync == {"risk": Sync.OUT_OF_SYNC}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.permutations(["churn", "fraud", "risk", "wine"]), st.floats(0, 1e6))
 def test_the_order_of_files_and_instances_does_not_matter(order, later):
     """The plan is the same to the letter."""
