@@ -98,13 +98,31 @@ def test_a_receipt_ends_it_with_its_own_code(outcome, code, command):
     assert report.verdict == f"production at bbbbbbbbb: risk {outcome}"
     row = ("risk", f"update: {outcome}", f"A 7 ({ID['7']})", f"A 8 ({ID['8']})", "golden rows differ")
     assert report.rows == [row]
+    assert report.data == {
+        "environment": "production",
+        "revision": TIP,
+        "superseded": [],
+        "services": {
+            "risk": {
+                "came_to": outcome.value,
+                "reason": "golden rows differ",
+                "exit_code": code,
+                "blocked_by": "" if outcome is Outcome.SUCCEEDED else "waiting",
+                "receipt": "e2",
+            }
+        },
+        "agent": None,
+        "online": True,
+    }
 
 
 def test_what_is_blocked_ends_it_with_why():
     """Somebody has to speak; the way out is the command that does."""
     story = at_seven()
     story.hold("risk")
-    report = ended(story)
+    report = ended(story, site=SimpleNamespace(environment=environment(promotes_from="staging")))
+    assert report.headers == ("service", "came to", "from", "to", "reason")
+    assert list(report.notes) == ["no agent ever reported"]
     assert report.rows == [("risk", "blocked", f"A 7 ({ID['7']})", f"A 8 ({ID['8']})", "held by ada: freeze")]
     assert (report.exit_code, report.next) == (5, "mlrelease history production --service risk")
     assert report.data["services"]["risk"] == {
@@ -223,6 +241,18 @@ def test_an_old_commit_ends_with_its_own_receipts():
     assert report.rows[0][1] == "update: rolled_back"
     assert list(report.notes) == ["these are the receipts of aaaaaaaaa; nothing was started"]
     assert (report.exit_code, report.next) == (6, "mlrelease status production")
+
+
+def test_an_old_commit_lists_its_services_by_name():
+    """However the receipt had them."""
+    story = Story()
+    files = environment(service("b"), service("a"))
+    changes = {c.service: c for c in story.plan(files).changes}
+    story.finish({name: story.succeeded(files, changes[name]) for name in ("b", "a")}, revision=OLD)
+    story.finish({"a": story.succeeded(files, changes["a"])}, revision=TIP)
+    report = old(story, files=files)
+    assert report.headers == ("service", "came to", "from", "to", "reason")
+    assert [row[0] for row in report.rows] == ["a", "b"]
 
 
 def test_an_old_commit_that_nobody_dealt_with_ends_with_those_of_the_newer():
