@@ -51,10 +51,7 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
 
     Raises `Error` when there is nothing to go back to, when the target does not exist or load, or when no push is taken.
     """
-    if not options.push and (options.now or options.pr):
-        raise UsageError(f"--{'now applies' if options.now else 'pr proposes'} what is pushed: it does not go with --no-push")
-    if options.pr:
-        check_github(workspace)
+    check_options(workspace, options)
     desired = workspace.desired()
     env = environment_of(desired.spec, environment)
     service = _service(env, options)
@@ -115,6 +112,14 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
     proved = "proved" if code == 0 else "NOT proved"
     notes = [*report.notes, f"{label(bundle)} is {proved} after {seconds:.2f} s"]
     return with_waiting(replace(report, notes=notes, exit_code=code), waiting, asked=options.pr, applied=True)
+
+
+def check_options(workspace: Workspace, options: RollbackOptions) -> None:
+    """Raises `UsageError` for options that contradict each other, `Error` where `pr` has no GitHub: before anything moves."""
+    if not options.push and (options.now or options.pr):
+        raise UsageError(f"--{'now applies' if options.now else 'pr proposes'} what is pushed: it does not go with --no-push")
+    if options.pr:
+        check_github(workspace)
 
 
 def _service(environment: EnvironmentSpec, options: RollbackOptions) -> ServiceSpec:

@@ -21,7 +21,7 @@ def pin_changes(
     before: EnvironmentSpec | None, after: EnvironmentSpec | None, history: History, metrics: MetricsOf
 ) -> tuple[Entry, ...]:
     """One entry for each service, image, model and set of settings that differs, in the order of services and models."""
-    name = (after or before or _NONE).name
+    name = next((one.name for one in (after, before) if one is not None), "")
     old, new = _present(before), _present(after)
     found: list[Entry] = []
     for service in sorted(set(old) | set(new)):
@@ -119,10 +119,3 @@ def _present(environment: EnvironmentSpec | None) -> dict[str, ServiceSpec]:
     if environment is None or environment.state is State.ABSENT:
         return {}
     return {name: service for name, service in environment.services.items() if service.state is State.PRESENT}
-
-
-class _Nameless:
-    name = ""
-
-
-_NONE = _Nameless()

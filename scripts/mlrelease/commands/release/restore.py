@@ -10,8 +10,8 @@ from mlrelease.commands.deploy import DeployOptions, one_pass
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, files_for, tip_files
 from mlrelease.commands.release.tagged import Tagged, find_tagged
-from mlrelease.commands.rollback import RollbackOptions, check_loads, end_hold, lift, with_waiting
-from mlrelease.commands.rollback_proposal import Waiting, check_github, wait_in_pull_request
+from mlrelease.commands.rollback import RollbackOptions, check_loads, check_options, end_hold, lift, with_waiting
+from mlrelease.commands.rollback_proposal import Waiting, wait_in_pull_request
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
@@ -42,10 +42,7 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     Nothing is committed unless every service can go back. Raises `Error` naming the first that cannot: never verified
     here, rejected by a person (and no `force`), its version gone, or with other models than the files have now.
     """
-    if not options.push and (options.now or options.pr):
-        raise UsageError(f"--{'now applies' if options.now else 'pr proposes'} what is pushed: it does not go with --no-push")
-    if options.pr:
-        check_github(workspace)
+    check_options(workspace, options)
     desired = workspace.desired()
     env = environment_of(desired.spec, environment)
     found = find_tagged(workspace, options.to_release)
