@@ -12,6 +12,7 @@ from mlrelease.commands.words import Named, reject
 from mlrelease.errors import Error, UsageError
 from mlrelease.forge.command import PushRefusedError
 from mlrelease.model.event import Held
+from mlrelease.spec.edit import set_model_pin
 from support.fake_target import FakeTarget
 from support.pair import identity
 from support.releasing import Shop
@@ -237,9 +238,21 @@ def standing(shop):
     return [hold.service for hold in shop.history().holds]
 
 
+def aside(shop):
+    """A commit with `a` at version 3 that is on no branch but the earlier rollback's own."""
+    shop.measured("a", "3", rmse=60.0)
+    pin, path = shop.pins["a", "3"], shop.model_file("a")
+    path.write_bytes(set_model_pin(path.read_bytes(), pin.version, pin.digest))
+    git(shop.laptop, "commit", "--quiet", "-am", "Roll back a")
+    commit = git(shop.laptop, "rev-parse", "HEAD")
+    git(shop.laptop, "push", "--quiet", "origin", "HEAD:refs/heads/mlrelease/rollback/production/a")
+    git(shop.laptop, "reset", "--quiet", "--hard", "HEAD~1")
+    return commit
+
+
 def test_an_older_hold_ends_with_the_push(shop):
     """Else the commit of that hold would go on to say what runs, and the release would never be applied."""
-    held(shop, "a", git(shop.laptop, "rev-parse", "origin/main"))
+    held(shop, "a", aside(shop))
     report = back(shop, now=True)
     assert (report.exit_code, shop.live(), standing(shop)) == (0, {"a": "1", "b": "1"}, [])
 
