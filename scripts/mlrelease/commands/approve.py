@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,7 @@ def _report(
         rows=rows,
         details=details,
         notes=notes,
-        next=way_out(env.name, blocked) if blocked else f"mlrelease deploy {env.name}",
+        next=_way_out(env.name, blocked) if blocked else f"mlrelease deploy {env.name}",
         exit_code=worst(codes | {0}),
     )
 
@@ -208,6 +208,14 @@ def _word(change: Change, event: Approved | None, history: History, now: float) 
     if change.kind is ChangeKind.ROLLBACK:
         return "not needed", "a rollback waits for no approval", 0
     return "not needed", change.reason, 0
+
+
+def _way_out(environment: str, change: Change) -> str:
+    """The command that helps; where only a gate is shut, approving again does not."""
+    shut = next((result for result in change.gate_results if not result.opens), None)
+    if change.blocked_by == "approval" and shut is not None:
+        return way_out(environment, replace(change, blocked_by=f"gate:{shut.gate}:{shut.status}"))
+    return way_out(environment, change)
 
 
 def _said(change: Change) -> str:
@@ -242,7 +250,12 @@ def _read_plan(path: str, environment: str) -> Mapping[str, Move]:
 
 
 def _bundle(service: str, data: Mapping[str, Any] | None) -> Bundle | None:
-    return None if data is None else Bundle.from_json(service, data)
+    """The bundle of a plan. Raises what `Bundle.from_json` does, and for values that are none of a bundle's."""
+    if data is None:
+        return None
+    bundle = Bundle.from_json(service, data)
+    label(bundle)  # which needs all of it: an image that is a number is found here
+    return bundle
 
 
 def _moved_on(read: Mapping[str, Move], now: Plan) -> tuple[str, ...]:

@@ -196,7 +196,8 @@ def _write(workspace: Workspace, env: EnvironmentSpec, moves: Sequence[_Move], o
             written.append(replace(move, what="edited, not committed", next=f"git commit {move.model.path}"))
         else:
             sha = git.commit_paths(edits[move.model.path], _message(env.name, move))
-            after = f"git push {branch.remote} {branch.branch}" if branch.remote else f"mlrelease deploy {env.name}"
+            here = git.branch() or f"HEAD:{branch.branch}"
+            after = f"git push {branch.remote} {here}" if branch.remote else f"mlrelease deploy {env.name}"
             written.append(replace(move, what=f"committed as {sha[:9]}", next=after))
     if not options.push or written == list(moves) or not options.commit:
         return written

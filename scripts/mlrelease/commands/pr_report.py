@@ -5,11 +5,11 @@ The checkout is the pull request's head and is data: nothing in it is run, and w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlrelease.commands.github import github_of
+from mlrelease.commands.records import run_url
 from mlrelease.commands.validate import Checked, base_of, check, report_of
 from mlrelease.commands.workspace import Workspace
 from mlrelease.delivery.source import ENVIRONMENTS
@@ -42,7 +42,7 @@ def validate_pull_request(workspace: Workspace, number: int, *, offline: bool) -
     github = github_of(workspace)
     pull = _checked_out(workspace, github, number)
     name = f"validate/{'offline' if offline else 'online'}"
-    url = _run_url(workspace.variables)
+    url = run_url(workspace.variables)
 
     def say(state: CheckState, title: str, summary: str, annotations: tuple[Annotation, ...] = ()) -> str:
         return checks.report(
@@ -199,9 +199,3 @@ def _line(file: SourceFile | None) -> int:
     root = parse(file.data).root if file and not file.problem else None
     node = root.get("version") if root else None
     return node.line if node else 1
-
-
-def _run_url(variables: Mapping[str, str]) -> str:
-    """The page of the workflow run that this is part of; empty elsewhere."""
-    known = [variables.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")]
-    return f"{known[0]}/{known[1]}/actions/runs/{known[2]}" if all(known) else ""

@@ -116,7 +116,7 @@ def _check(workspace: Workspace, dest: EnvironmentSpec, source: str, options: Pr
     dirty = [] if options.pr else workspace.git.dirty_paths(ENVIRONMENTS)
     if dirty:
         raise Error(f"{dirty[0]} has changes that are not committed", hint="git commit them, or git stash")
-    if options.commit and workspace.git.branch() is None:
+    if options.commit and not options.pr and workspace.git.branch() is None:
         raise Error("the checkout is detached: a commit here would belong to no branch", hint="git switch -c BRANCH")
 
 

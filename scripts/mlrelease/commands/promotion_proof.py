@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from mlrelease.history.fold import History, Recorded
 from mlrelease.history.promotion import proof_of
@@ -31,16 +31,17 @@ class SourceProof:
 
     def sentences(self, dest: EnvironmentSpec, service: ServiceSpec | None) -> tuple[str, ...]:
         """The same for every model of the service that differs from what the destination has, each named."""
-        before = dest.services.get(service.name) if service else None
-        old = {model.name: model.pin for model in before.models} if before else {}
-        found = []
-        for model in service.models if service else ():
-            image_moves = before is not None and service is not None and before.image != service.image
-            if service is not None and (old.get(model.name) != model.pin or image_moves):
-                said = self.lines(proof_of(self.history, model.pin, service.image.reference), model_key(model.name))
-                found += [f"{model.name} {model.pin.version}: {line}" for line in said]
         soak = f"{dest.soak_s:g} s" if dest.soak_s else "none asked for"
-        return (*found, f"Soak in {self.history.environment}: {soak}")
+        return (*(self._moving(dest, service) if service else ()), f"Soak in {self.history.environment}: {soak}")
+
+    def _moving(self, dest: EnvironmentSpec, service: ServiceSpec) -> Iterator[str]:
+        before = dest.services.get(service.name)
+        old = {model.name: model.pin for model in before.models} if before else {}
+        image_moves = before is not None and before.image != service.image
+        for model in service.models:
+            if image_moves or old.get(model.name) != model.pin:
+                said = self.lines(proof_of(self.history, model.pin, service.image.reference), model_key(model.name))
+                yield from (f"{model.name} {model.pin.version}: {line}" for line in said)
 
     def _gates(self, receipt: str, component: str) -> str:
         """`exists passed, digest passed`."""
@@ -70,8 +71,7 @@ def promotion_message(
         body = [f"{before} → {pin.version}, as verified in {source}" + (f" ({after} there)" if after != pin.version else "")]
     else:
         subject = f"Promote the image of {candidate.service} to {dest.name}"
-        service = replace(dest.services[candidate.service].bundle, image=pin)
-        proofs = [proof_of(known.history, model, pin.reference) for model in service.models]
+        proofs = [proof_of(known.history, model.pin, pin.reference) for model in dest.services[candidate.service].models]
         proof = next((one for one in proofs if one is not None), None)
         body = [f"{before} → {after}, as verified in {source}"]
     body += ["", f"Digest {pin.digest}", *known.lines(proof, candidate.key)]

@@ -84,7 +84,7 @@ class Subject:
             }
         service = services.get(self.service)
         found = _pins(service) if service else {}
-        return {key: pin for key, pin in found.items() if self.model in ("", key.removeprefix("model:"))}
+        return {key: pin for key, pin in found.items() if not self.model or key == model_key(self.model)}
 
 
 def _pins(service: ServiceSpec) -> dict[ComponentKey, tuple[str, str]]:

@@ -51,10 +51,7 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
 
     Raises `Error` when there is nothing to go back to, when the target does not exist or load, or when no push is taken.
     """
-    if not options.push and (options.now or options.pr):
-        raise UsageError(f"--{'now applies' if options.now else 'pr proposes'} what is pushed: it does not go with --no-push")
-    if options.pr:
-        check_github(workspace)
+    check_options(workspace, options)
     desired = workspace.desired()
     env = environment_of(desired.spec, environment)
     service = _service(env, options)
@@ -96,7 +93,7 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
         say(f"{error.message}: the commit goes into a pull request, and counts at once by a hold")
         sha = ""
     if sha and standing and options.push:
-        _end(workspace, site, standing, sha)
+        end_hold(workspace, site, standing, sha)
     if not sha:
         waiting = wait_in_pull_request(workspace, site, desired, (service.name,), changed, message)
     what = waiting.what if waiting else f"committed as {sha[:9]}"
@@ -115,6 +112,14 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
     proved = "proved" if code == 0 else "NOT proved"
     notes = [*report.notes, f"{label(bundle)} is {proved} after {seconds:.2f} s"]
     return with_waiting(replace(report, notes=notes, exit_code=code), waiting, asked=options.pr, applied=True)
+
+
+def check_options(workspace: Workspace, options: RollbackOptions) -> None:
+    """Raises `UsageError` for options that contradict each other, `Error` where `pr` has no GitHub: before anything moves."""
+    if not options.push and (options.now or options.pr):
+        raise UsageError(f"--{'now applies' if options.now else 'pr proposes'} what is pushed: it does not go with --no-push")
+    if options.pr:
+        check_github(workspace)
 
 
 def _service(environment: EnvironmentSpec, options: RollbackOptions) -> ServiceSpec:
@@ -139,7 +144,7 @@ def _target(history: History, service: ServiceSpec, options: RollbackOptions) ->
             raise UsageError("which model goes back to that version?", hint="--model NAME")
         matching = [e for e in verified if e.bundle and e.bundle.versions().get(name) == options.to]
         if not matching:
-            known = sorted({e.bundle.versions().get(name, "") for e in verified if e.bundle} - {""})
+            known = dict.fromkeys(e.bundle.versions()[name] for e in verified if e.bundle and name in e.bundle.versions())
             raise Error(
                 f"{name} version {options.to} was never verified in {history.environment}",
                 hint=f"verified there: {', '.join(known) or 'none'}; to move forward: mlrelease bump",
@@ -210,7 +215,7 @@ def _commit(workspace: Workspace, base: str, changed: dict[str, bytes], message:
     return sha
 
 
-def _end(workspace: Workspace, site: Site, standing: Held, sha: str) -> None:
+def end_hold(workspace: Workspace, site: Site, standing: Held, sha: str) -> None:
     """Ends the hold of an earlier rollback: the tracked branch took this one, and it is what a person wants now."""
     name, reason = site.environment.name, f"rolled back on {workspace.branch} at {sha[:9]}"
     lifted = Unheld(workspace.new_id(), name, workspace.now(), workspace.actor, reason, standing.service, standing.id)

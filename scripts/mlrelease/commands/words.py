@@ -37,9 +37,10 @@ def hold(workspace: Workspace, environment: str, *, service: str, reason: str, u
 def unhold(workspace: Workspace, environment: str, *, service: str, reason: str) -> Report:
     """Lifts the holds on exactly this service, or on the environment. Raises `Error` when there is none."""
     _given(reason)
-    history = _history(workspace, environment)
-    if not any(held.service == service for held in history.holds_on(service, workspace.now())):
-        holds = ", ".join(sorted({held.service or "every service" for held in history.holds})) or "none"
+    history, now = _history(workspace, environment), workspace.now()
+    if not any(held.service == service for held in history.holds_on(service, now)):
+        standing = {held.service for held in history.holds if held in history.holds_on(held.service, now)}
+        holds = ", ".join(sorted(name or "every service" for name in standing)) or "none"
         raise Error(f"{service or 'the environment'} is not held in {environment}", hint=f"holds there: {holds}")
     event = Unheld(workspace.new_id(), environment, workspace.now(), workspace.actor, reason, service)
     return _written(workspace, environment, event, f"{service or 'every service'} may move forward again")
@@ -106,16 +107,25 @@ def _component(workspace: Workspace, environment: str, named: Named) -> tuple[st
     bundles = [*_bundles(workspace.ledger().read(environment).events)]
     spec = workspace.worktree_spec().environments.get(environment)
     bundles += [service.bundle for service in spec.services.values()] if spec else []
-    for bundle in reversed(bundles):
-        if named.service not in ("", bundle.service):
-            continue
-        if named.image and bundle.image.reference in (named.image, f"{named.image}@{bundle.image.digest}"):
-            return bundle.service, (IMAGE, str(bundle.image.digest)), named.image.partition("@")[0]
-        for pin in bundle.models:
-            if not named.image and (pin.name, pin.version) == (named.model, named.version):
-                return bundle.service, (model_key(pin.name), str(pin.digest)), f"{pin.name} {pin.version}"
     what = named.image or f"{named.model} version {named.version}"
-    raise Error(f"{what} was never pinned in {environment}", hint=f"mlrelease history {environment}")
+    found: dict[str, tuple[str, Component, str]] = {}
+    for bundle in reversed(bundles):
+        if named.service in ("", bundle.service) and (hit := _hit(bundle, named)):
+            found.setdefault(bundle.service, (bundle.service, *hit))
+    if len(found) > 1:
+        raise UsageError(f"several services have had {what}", hint=f"--service, one of {', '.join(sorted(found))}")
+    if not found:
+        raise Error(f"{what} was never pinned in {environment}", hint=f"mlrelease history {environment}")
+    return next(iter(found.values()))
+
+
+def _hit(bundle: Bundle, named: Named) -> tuple[Component, str] | None:
+    """The component of the bundle that is named, and what people call it."""
+    if named.image:
+        is_it = bundle.image.reference in (named.image, f"{named.image}@{bundle.image.digest}")
+        return ((IMAGE, str(bundle.image.digest)), named.image.partition("@")[0]) if is_it else None
+    pin = next((pin for pin in bundle.models if (pin.name, pin.version) == (named.model, named.version)), None)
+    return ((model_key(pin.name), str(pin.digest)), f"{pin.name} {pin.version}") if pin else None
 
 
 def _bundles(events: tuple[Event | UnknownEvent, ...]) -> list[Bundle]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -85,7 +86,9 @@ def _in_json(value: Any, depth: int) -> Iterator[tuple[str, str]]:
 
 
 def _moment(date: str) -> float:
+    """The moment; a date without a zone is of GMT, as HTTP dates are, and not of wherever this runs."""
     try:
-        return parsedate_to_datetime(date).timestamp() if date else 0.0
+        moment = parsedate_to_datetime(date) if date else None
+        return 0.0 if moment is None else (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return 0.0

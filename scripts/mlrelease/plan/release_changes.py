@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 from mlrelease.history.direction import direction
 from mlrelease.history.fold import History
-from mlrelease.model.bundle import IMAGE, ImagePin, ModelPin, model_key
+from mlrelease.model.bundle import IMAGE, ComponentKey, ImagePin, ModelPin, model_key
 from mlrelease.model.change import Direction
 from mlrelease.model.release import Entry, Level, Section
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec, State
@@ -22,7 +21,7 @@ def pin_changes(
     before: EnvironmentSpec | None, after: EnvironmentSpec | None, history: History, metrics: MetricsOf
 ) -> tuple[Entry, ...]:
     """One entry for each service, image, model and set of settings that differs, in the order of services and models."""
-    name = (after or before or _NONE).name
+    name = next((one.name for one in (after, before) if one is not None), "")
     old, new = _present(before), _present(after)
     found: list[Entry] = []
     for service in sorted(set(old) | set(new)):
@@ -83,9 +82,9 @@ def _of_model(
         yield Entry(Section.CHANGED, f"{name} {old.version} → {new.version} in {environment}{figures}", level)
 
 
-def _level(history: History, service: str, key: str, before: str, after: str) -> Level:
+def _level(history: History, service: str, key: ComponentKey, before: str, after: str) -> Level:
     """A patch where the component went back to what was verified before, else minor."""
-    back = direction(history, service, IMAGE if key == IMAGE else model_key(key.removeprefix("model:")), before, after)
+    back = direction(history, service, key, before, after)
     return Level.PATCH if back is Direction.BACK else Level.MINOR
 
 
@@ -103,7 +102,7 @@ def _figures(gated: list[str], old: Mapping[str, float] | None, new: Mapping[str
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else str(value)
+    return f"{value:.4g}"
 
 
 def _images(old: ImagePin, new: ImagePin) -> str:
@@ -120,10 +119,3 @@ def _present(environment: EnvironmentSpec | None) -> dict[str, ServiceSpec]:
     if environment is None or environment.state is State.ABSENT:
         return {}
     return {name: service for name, service in environment.services.items() if service.state is State.PRESENT}
-
-
-class _Nameless:
-    name = ""
-
-
-_NONE = _Nameless()

@@ -225,6 +225,20 @@ def test_pushed_together(tmp_path):
     assert git(tmp_path / "origin.git", "log", "-1", "--format=%s", "main") == "Pin wine 2 in production"
 
 
+def test_the_push_that_is_named_pushes_the_commit(tmp_path):
+    """From a branch of one's own that branch, from a detached checkout what is checked out: `main` has not the commit."""
+    made = newcomer(tmp_path, remote=True)
+    for version in "23":
+        made.fake.add("wine", version, files("wine", version))
+    git(made.root, "switch", "--quiet", "-c", "work")
+    assert bump(made, ENV, ("wine",), BumpOptions("2")).next == "git push origin work"
+    git(made.root, "switch", "--quiet", "--detach")
+    command = bump(made, ENV, ("wine",), BumpOptions("3")).next
+    assert command == "git push origin HEAD:main"
+    git(made.root, *command.split()[1:])
+    assert git(tmp_path / "origin.git", "log", "-1", "--format=%s", "main") == "Pin wine 3 in production"
+
+
 def test_json_has_a_key_per_pin(here, capsys):
     """Before, after, what came of it, and its own exit code."""
     reject(here, "risk", "2")

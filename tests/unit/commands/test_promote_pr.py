@@ -197,3 +197,10 @@ def test_a_branch_that_takes_no_push_is_an_error(here):
     with pytest.raises(Error, match="refused the push"):
         say(here)
     assert here.open == []
+
+
+def test_a_detached_checkout_is_no_matter_either(here):
+    """A job's: the commit is made on the tracked branch's tip, on a branch of its own."""
+    git(here.pair.laptop, "checkout", "--quiet", "--detach", "HEAD~1")
+    assert say(here).verdict == "production: 1 pin proposed from staging"
+    assert here.subjects(BRANCH) == ["Promote wine 2 to production"]

@@ -567,6 +567,13 @@ def test_a_fresh_heartbeat_that_does_not_agree_refuses(afar):
     assert report.exit_code == 5
 
 
+def test_a_fresh_heartbeat_without_a_word_for_a_service_vouches_for_nothing(afar):
+    """Its agent could not look: the record must not say that it had."""
+    beat(afar, 30)
+    afar.released("minor")
+    assert afar.record("v0.2.0").environments["production"].checked == "ledger"
+
+
 @pytest.mark.parametrize("age_s", [None, 3600], ids=["without a heartbeat", "with one of an hour ago"])
 def test_the_ledger_alone_counts_where_no_agent_speaks(afar, age_s):
     """And the record says that nobody looked."""

@@ -11,6 +11,8 @@ from mlrelease.commands.rollback import RollbackOptions
 from mlrelease.commands.words import Named, reject
 from mlrelease.errors import Error, UsageError
 from mlrelease.forge.command import PushRefusedError
+from mlrelease.model.event import Held
+from mlrelease.spec.edit import set_model_pin
 from support.fake_target import FakeTarget
 from support.pair import identity
 from support.releasing import Shop
@@ -221,6 +223,65 @@ def test_another_environment_is_not_in_the_release(shop):
     with pytest.raises(Error, match=r"v0\.1\.0 has no staging") as failed:
         restore(shop.desk(), "staging", RollbackOptions(to_release="v0.1.0"))
     assert failed.value.hint == "environments in it: production"
+
+
+# -- holds of an earlier rollback ---------------------------------------------------------------------------------------
+
+
+def held(shop, service, commit):
+    """An earlier rollback whose commit waits in a pull request: that commit says what the service should be."""
+    event = Held(shop.ids(), "production", shop.clock, "grace", "Roll back", service, pinned_to=commit)
+    shop.site().ledger.append([event])
+
+
+def standing(shop):
+    return [hold.service for hold in shop.history().holds]
+
+
+def aside(shop):
+    """A commit with `a` at version 3 that is on no branch but the earlier rollback's own."""
+    shop.measured("a", "3", rmse=60.0)
+    pin, path = shop.pins["a", "3"], shop.model_file("a")
+    path.write_bytes(set_model_pin(path.read_bytes(), pin.version, pin.digest))
+    git(shop.laptop, "commit", "--quiet", "-am", "Roll back a")
+    commit = git(shop.laptop, "rev-parse", "HEAD")
+    git(shop.laptop, "push", "--quiet", "origin", "HEAD:refs/heads/mlrelease/rollback/production/a")
+    git(shop.laptop, "reset", "--quiet", "--hard", "HEAD~1")
+    return commit
+
+
+def test_an_older_hold_ends_with_the_push(shop):
+    """Else the commit of that hold would go on to say what runs, and the release would never be applied."""
+    held(shop, "a", aside(shop))
+    report = back(shop, now=True)
+    assert (report.exit_code, shop.live(), standing(shop)) == (0, {"a": "1", "b": "1"}, [])
+
+
+def test_a_hold_on_a_service_that_git_has_right_ends_too_and_is_applied(shop):
+    """`b` is pinned as released, and held elsewhere: the person asks for the whole release."""
+    two = git(shop.laptop, "rev-parse", "origin/main")
+    back(shop, service="b")
+    held(shop, "b", two)
+    report = back(shop, now=True)
+    assert (report.exit_code, shop.live(), standing(shop)) == (0, {"a": "1", "b": "1"}, [])
+
+
+def test_without_a_push_a_hold_stands(shop):
+    """Nobody but this clone knows of the commits."""
+    held(shop, "a", git(shop.laptop, "rev-parse", "origin/main"))
+    back(shop, push=False)
+    assert standing(shop) == ["a"]
+
+
+def test_a_hold_that_says_otherwise_than_git_is_to_be_lifted(shop):
+    """There is nothing to commit: git has the release already."""
+    two = git(shop.laptop, "rev-parse", "origin/main")
+    back(shop)
+    held(shop, "a", two)
+    report = back(shop)
+    assert report.verdict == "production: 0 services back to v0.1.0: git wants it already"
+    assert report.next == 'mlrelease unhold production --service a --reason "…"'
+    assert standing(shop) == ["a"]
 
 
 # -- deploy --release --------------------------------------------------------------------------------------------------

@@ -8,17 +8,27 @@ from mlrelease.errors import Error, UsageError
 from mlrelease.model.bundle import IMAGE, model_key
 from mlrelease.model.event import Held, Rejected, Unheld, Unrejected
 from support.desk import desk
+from support.pair import identity
 from support.world import World
+
+pytestmark = pytest.mark.xdist_group("words")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Services a and b at version 1, deployed; version 2 of both pinned."""
+    with identity():
+        world = World(tmp_path_factory.mktemp("made") / "w", services=("a", "b")).create()
+        world.run()
+        for name in "ab":
+            world.bump(name, "2")
+    return world
 
 
 @pytest.fixture
-def pair(tmp_path):
-    """Services a and b at version 1, deployed; version 2 of both pinned."""
-    world = World(tmp_path / "w", services=("a", "b")).create()
-    world.run()
-    for name in "ab":
-        world.bump(name, "2")
-    return world
+def pair(made, tmp_path):
+    """A copy of them to be changed."""
+    return made.copy(tmp_path / "w")
 
 
 def events(world, kind):
@@ -100,6 +110,27 @@ def test_a_hold_that_is_over_cannot_be_lifted(pair):
     pair.clock += 31
     with pytest.raises(Error, match="is not held"):
         unhold(desk(pair), "production", service="", reason="over")
+
+
+def test_a_hold_that_is_over_is_not_named_as_one(pair):
+    """What could be lifted is what is in force."""
+    for name, until in (("a", pair.clock + 30), ("", 0.0)):
+        hold(desk(pair), "production", service=name, reason="lunch", until=until)
+    pair.clock += 31
+    with pytest.raises(Error) as refusal:
+        unhold(desk(pair), "production", service="a", reason="over")
+    assert refusal.value.hint == "holds there: every service"
+
+
+def test_an_image_that_several_services_have_needs_its_service(pair):
+    """One of them would be chosen by chance, and the others go on with it."""
+    shared = Named(image="ghcr.io/acme/serve:0.1.0")
+    for verb in (reject, unreject):
+        with pytest.raises(UsageError) as misuse:
+            verb(desk(pair), "production", shared, reason="old libraries")
+        assert misuse.value.message == "several services have had ghcr.io/acme/serve:0.1.0"
+        assert misuse.value.hint == "--service, one of a, b"
+    assert events(pair, Rejected) == []
 
 
 def test_a_version_is_rejected_by_its_digest(pair):

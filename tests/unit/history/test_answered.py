@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -119,6 +120,105 @@ def test_only_so_much_is_looked_at():
     """An answer may be of any size."""
     with pytest.raises(UsageError):
         answered("\n" * LARGEST + f"X-Bundle: {ID}")
+
+
+@pytest.fixture
+def _far_away(monkeypatch):
+    """The clock on the wall of somebody else."""
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("date", "at"),
+    [
+        (DATE, AT),
+        ("Fri, 15 Jan 2027 08:00:00", AT),
+        ("Fri, 15 Jan 2027 08:00:00 -0000", AT),
+        ("Fri, 15 Jan 2027 09:30:00 +0130", AT),
+    ],
+    ids=["as HTTP has it", "without a zone", "of an unknown zone", "of another zone"],
+)
+@pytest.mark.usefixtures("_far_away")
+def test_a_date_is_the_same_moment_wherever_it_is_read(date, at):
+    """One without a zone is of GMT, and not of the reader's clock: else another receipt would explain the answer."""
+    assert answered(f"X-Bundle: {ID}\nDate: {date}").at == at
+
+
+REFUSED = "this is no answer to a prediction: "
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", f"{REFUSED}there is no X-Bundle header in it"),
+        ("X-Bundle:", f"{REFUSED}there is no X-Bundle header in it"),
+        ("X-Bundle: 371fe6b0c1d", f"{REFUSED}its X-Bundle is no bundle's id"),
+        ("X-Bundle: 371fe6b0c1d25", f"{REFUSED}its X-Bundle is no bundle's id"),
+        ("[1, 2", "this begins like JSON and is none"),
+        (
+            '[["x-bundle"], ["x-bundle", 7], ["x-bundle", "a", "b"], "x-bundle", 7, null]',
+            f"{REFUSED}there is no X-Bundle header in it",
+        ),
+        ('[{"name": "x-bundle"}, {"value": "x"}, {"name": 7, "value": "x"}]', f"{REFUSED}there is no X-Bundle header in it"),
+    ],
+    ids=[
+        "nothing",
+        "an empty one",
+        "one too short",
+        "one too long",
+        "half a list",
+        "lists that are no pairs",
+        "halves of pairs",
+    ],
+)
+def test_a_refusal_says_in_full_what_is_missing(text, message):
+    """And how to get it: the whole text."""
+    with pytest.raises(UsageError) as refused:
+        answered(text)
+    assert refused.value.message == message
+    assert refused.value.hint == (
+        "save what `curl -i` prints, or the answer's headers as JSON, and name the file; - reads standard input"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"  \n\t {json.dumps({'x-bundle': ID})}",
+        f"\n\nX-Bundle: {ID}",
+        f"   X-Bundle   :   {ID}   ",
+        json.dumps({"X-Bundle": f"  {ID} "}),
+        json.dumps([{"name": "X-Bundle", "value": f" {ID}"}]),
+        json.dumps([["X-Bundle", f"{ID} "]]),
+        f"HTTP/1.1 302 Found\nX-Bundle: 000000000000\n\nHTTP/1.1 200 OK\nX-Bundle: {ID}\n\nX-Bundle: 111111111111",
+        f"< HTTP/1.1 302 Found\n< X-Bundle: 000000000000\n<\n< HTTP/1.1 200 OK\n< X-Bundle: {ID}\n< \nX-Bundle: 111111111111",
+        json.dumps({"response": {"headers": {"headers": {"x-bundle": ID}}}}),
+    ],
+    ids=[
+        "JSON behind white space",
+        "behind empty lines",
+        "with spaces around",
+        "with spaces in JSON",
+        "with spaces in a pair with names",
+        "with spaces in a pair",
+        "after a redirect, before a body",
+        "the same as curl -v has it",
+        "as deep as is looked",
+    ],
+)
+def test_a_bundle_is_found_through_what_people_leave_around_it(text):
+    """Copied from a terminal, a log, a tool."""
+    assert answered(text) == Answered(ID)
+
+
+def test_a_header_that_was_given_twice_counts_as_it_stood_last():
+    """As a proxy adds it."""
+    assert answered(f"X-Bundle: 000000000000\nX-Bundle: {ID}").bundle == ID
+    assert answered(json.dumps([["X-Bundle", "000000000000"], ["x-bundle", ID]])).bundle == ID
 
 
 @given(st.text(max_size=300))

@@ -124,3 +124,11 @@ def test_an_event_of_a_newer_version_is_passed_over(story):
     finished(story, NEW, risk=receipt())
     story.events.append(UnknownEvent("canary_judged", "e9", "production", story.now, "ada"))
     assert outcomes(dealings(story.events, NEW)) == {"risk": ("succeeded", False)}
+
+
+def test_the_receipt_of_another_pass_does_not_end_the_one_at_work(story):
+    """It was taken over and came back late; who took over is at work still."""
+    first = started(story, NEW)
+    second = started(story, NEW, supersedes=first)
+    finished(story, NEW, first, risk=receipt(Outcome.ABORTED))
+    assert dealings(story.events, NEW).at_work.id == second

@@ -473,3 +473,33 @@ def test_deeds_and_waits_come_in_order():
     assert [deed.service for deed in found] == ["other", "risk", "risk"]
     assert found[1].at < found[2].at
     assert [wait.service for wait in waits(ledger.events, ENVIRONMENT, NOWHERE)] == ["risk", "other", "risk"]
+
+
+def test_a_day_to_the_second_is_enough_for_a_frequency():
+    """A second less is not; the window begins where the ledger does."""
+    ledger = Ledger()
+    ledger.deploy(of("7"))
+    ledger.deploy(of("8"))
+    began = ledger.events[0].at
+    assert figures(ledger, until=began + DAY).per_week == Decimal("14.00")
+    assert figures(ledger, until=began + DAY - 1.0).per_week is None
+
+
+def test_approvals_are_in_the_window_as_deployments_are():
+    """Its beginning belongs to it, its end does not."""
+    ledger = Ledger()
+    ledger.approve(None, of("7"))
+    at = ledger.now
+    assert figures(ledger, since=at, until=at + 1.0).approvals == 1
+    assert figures(ledger, since=at - 1.0, until=at).approvals == 0
+
+
+def test_services_are_listed_by_name():
+    """One that was only approved stands among them."""
+    ledger = Ledger()
+    for name in ("wine", "ale"):
+        ledger.deploy(of("7", service=name), service=name)
+    ledger.approve(None, of("7", service="mead"), service="mead")
+    found = kpis(ledger.events, ENVIRONMENT, NOWHERE, since=0.0, until=ledger.now + 1.0)
+    assert list(found.services) == ["ale", "mead", "wine"]
+    assert (found.services["mead"].approvals, found.services["mead"].deployments) == (1, 0)

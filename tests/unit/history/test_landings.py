@@ -158,3 +158,23 @@ def test_digests_are_read_out_of_a_file_whatever_it_is():
 def test_each_component_has_its_file(key, path):
     """As DESIGN §3 lays them out."""
     assert file_of("staging", "risk", key) == path
+
+
+def test_of_a_component_the_commit_is_that_of_its_value_and_of_settings_the_newest():
+    """Settings have no digest in the file: whoever touched it last may have changed them."""
+    branch = Branch()
+    first = branch.pin(of("7"), 100.0)
+    again = branch.pin(of("7"), 200.0)
+
+    def behind(key):
+        return branch.landings.of(ENVIRONMENT, "risk", key, of("7").components()[key], again).sha
+
+    assert (behind(KEY), behind(IMAGE), behind(SETTINGS)) == (first, first, again)
+
+
+def test_a_commit_that_is_not_on_the_line_is_before_all_of_it():
+    """A shallow clone has commits whose place nobody knows: they are as old as can be, never newer than the revision."""
+    lost = PinCommit("lost", "Pin", "ada", 1.0, 1.0, {MODEL: frozenset({value("7")})})
+    landings = Landings([lost], ["r0", "r1"])
+    assert landings.bringing(MODEL, value("7"), "r0") == lost
+    assert landings.bringing(MODEL, value("7"), "elsewhere") is None

@@ -223,3 +223,53 @@ def test_the_metrics_behind_a_model(gates, old, new, said):
     metrics = {pin("wine", "1"): old, pin("wine", "2"): new}
     found = lines(environment(service(gates=gates)), environment(service(models=[("wine", "2")], gates=gates)), metrics=metrics)
     assert found == [("Changed", f"wine 1 → 2 in production{said}", "minor")]
+
+
+# -- odd files, and figures of several models --------------------------------------------------------------------------
+
+
+def test_a_model_is_told_with_the_metrics_of_its_own_gates():
+    """Two models of one service, gated by different metrics; a gate of another kind names none."""
+
+    def both(version):
+        pins = [(name, version) for name in ("a", "b")]
+        one = service(models=pins)
+        gates = {
+            "a": (GateSpec("metric", {"metric": "rmse"}),),
+            "b": (GateSpec("size", {"metric": "bytes"}), GateSpec("metric")),
+        }
+        return environment(replace(one, models=tuple(replace(m, gates=gates[m.name]) for m in one.models)))
+
+    figures = {"rmse": 1.0, "mae": 2.0, "bytes": 3.0}
+    metrics = {pin(name, version): figures for name in ("a", "b") for version in "12"}
+    assert [text for _, text, _ in lines(both("1"), both("2"), metrics=metrics)] == [
+        "a 1 → 2 in production (rmse 1 → 1)",
+        "b 1 → 2 in production (bytes 3 → 3, mae 2 → 2, rmse 1 → 1)",
+    ]
+
+
+def test_a_model_that_comes_shows_its_first_metrics_by_name():
+    """There is nothing to compare them with."""
+    after = environment(service(models=[("wine", "1"), ("port", "2")]))
+    found = lines(environment(service()), after, metrics={pin("port", "2"): {"z": 1, "a": 2, "m": 3, "b": 4}})
+    assert found == [("Added", "port 2 in production (a 2, b 4, m 3)", "minor")]
+
+
+def test_settings_are_named_in_order_and_counted_once():
+    """One that changes its value and one that goes; four names come sorted."""
+    before = environment(service(env=[("D", "1"), ("B", "1"), ("C", "1")]))
+    after = environment(service(env=[("A", "1"), ("D", "2"), ("B", "1")]))
+    assert lines(before, after) == [("Changed", "Settings of wine in production: A, C, D", "patch")]
+
+
+def test_an_environment_that_could_be_read_neither_then_nor_now_says_nothing():
+    """It is a problem of the release, said elsewhere."""
+    assert lines(None, None) == []
+
+
+def test_an_environment_that_is_gone_names_itself():
+    """Its services are gone from there."""
+    assert lines(environment(service("b"), service("a")), None) == [
+        ("Removed", "The service a is gone from production", "major"),
+        ("Removed", "The service b is gone from production", "major"),
+    ]

@@ -58,6 +58,36 @@ def test_the_way_back_is_a_command():
     assert finding.fix == (f"git checkout $(git rev-list -1 HEAD -- {CHURN})~1 -- {CHURN}, then write state: absent into it")
 
 
+def test_each_finding_says_what_is_wrong_and_what_should_be_there():
+    """In full: of an environment whose folder is gone, and of one service."""
+    history = both().history
+    (whole,) = undeclared((), {"production": history})
+    folder = "environments/production"
+    assert (whole.message, whole.found, whole.expected, whole.fix) == (
+        "the environment has no files any more, yet the ledger has 2 of its services running",
+        "churn, risk",
+        "the folder, with state: absent in its environment.yaml",
+        f"git checkout $(git rev-list -1 HEAD -- {folder})~1 -- {folder}, then write state: absent into environment.yaml",
+    )
+    (one,) = undeclared((ENV, RISK), {"production": history})
+    assert (one.message, one.found, one.expected) == (
+        "the service has no file any more, yet the ledger has it running",
+        "churn",
+        "the file, with state: absent in it",
+    )
+
+
+@pytest.mark.parametrize("order", [("production", "staging"), ("staging", "production")])
+def test_findings_are_sorted_whatever_the_order_of_ledgers(order):
+    """By path: a person and a diff read them from top to bottom."""
+    history = Story()
+    history.apply(environment(*(service(name) for name in ("wine", "churn", "risk"))))
+    found = undeclared((ENV, ENV.replace("production", "staging")), dict.fromkeys(order, history.history))
+    assert [(f.environment, f.service) for f in found] == [
+        (name, one) for name in ("production", "staging") for one in ("churn", "risk", "wine")
+    ]
+
+
 def test_a_recorded_removal_needs_no_file():
     """Removed by `state: absent`, the file may go, and so may the folder with the last one."""
     story = both()

@@ -147,7 +147,10 @@ def _out_of_sync(name: str, plan: Plan) -> list[Problem]:
 
 
 def _looked(site: Site, plan: Plan) -> tuple[str, list[Problem]]:
-    """How the environment was looked at, and what its agent says where it runs elsewhere."""
+    """How the environment was looked at, and what its agent says where it runs elsewhere.
+
+    An agent that has no word for a service (it could not look) has not vouched for the environment.
+    """
     if site.runs_here:
         return "observed", []
     beat = site.ledger.heartbeat(site.environment.name)
@@ -160,7 +163,7 @@ def _looked(site: Site, plan: Plan) -> tuple[str, list[Problem]]:
         return "ledger", []
     name = site.environment.name
     wrong = {service: word for service, word in sorted(words.items()) if word != Sync.IN_SYNC and service in plan.sync}
-    return "heartbeat", [
+    return "heartbeat" if plan.sync.keys() <= words.keys() else "ledger", [
         Problem(f"{name}: its agent says that {service} is {word}", f"mlrelease status {name} on its host")
         for service, word in wrong.items()
     ]

@@ -10,8 +10,8 @@ from mlrelease.commands.deploy import DeployOptions, one_pass
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, files_for, tip_files
 from mlrelease.commands.release.tagged import Tagged, find_tagged
-from mlrelease.commands.rollback import RollbackOptions, check_loads, lift, with_waiting
-from mlrelease.commands.rollback_proposal import Waiting, check_github, wait_in_pull_request
+from mlrelease.commands.rollback import RollbackOptions, check_loads, check_options, end_hold, lift, with_waiting
+from mlrelease.commands.rollback_proposal import Waiting, wait_in_pull_request
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
@@ -42,10 +42,7 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     Nothing is committed unless every service can go back. Raises `Error` naming the first that cannot: never verified
     here, rejected by a person (and no `force`), its version gone, or with other models than the files have now.
     """
-    if not options.push and (options.now or options.pr):
-        raise UsageError(f"--{'now applies' if options.now else 'pr proposes'} what is pushed: it does not go with --no-push")
-    if options.pr:
-        check_github(workspace)
+    check_options(workspace, options)
     desired = workspace.desired()
     env = environment_of(desired.spec, environment)
     found = find_tagged(workspace, options.to_release)
@@ -53,8 +50,10 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     history = fold(environment, site.ledger.read(environment).events)
     released = _released(found, env, options.service)
     moves = [move for name in sorted(released) if (move := _move(env, history, found, released[name], options))]
+    standing = [hold for name in sorted(released) if (hold := history.pinned_hold(name, workspace.now()))]
     if not moves:
-        return _report(env, found, [], "git wants it already", f"mlrelease deploy {environment}")
+        unhold = [f'mlrelease unhold {environment} --service {hold.service} --reason "…"' for hold in standing]
+        return _report(env, found, [], "git wants it already", (unhold or [f"mlrelease deploy {environment}"])[0])
 
     # (1): everything that must exist and load does, before anything moves.
     for move in moves:
@@ -67,6 +66,9 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     for rejection in dict.fromkeys(move.rejection for move in moves if move.rejection):
         lift(workspace, site, rejection, options.force)
     sha, waiting = _landed(workspace, site, desired, found, edits, options)
+    ended = standing if sha and options.push else []
+    for hold in ended:
+        end_hold(workspace, site, hold, sha)
     what = waiting.what if waiting else f"committed as {sha[:9]}"
     if not options.now:
         return with_waiting(_report(env, found, moves, what, f"mlrelease deploy {environment}"), waiting, asked=options.pr)
@@ -74,7 +76,8 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     # (3): applied and proved now. What waits in a pull request is found by its hold.
     began = time.monotonic()
     spec, sha = (tip_files(workspace, sha)[1], sha) if sha else (desired.spec, desired.revision)
-    only = DeployOptions(services=tuple(move.service.name for move in moves))
+    moving = dict.fromkeys([*(move.service.name for move in moves), *(hold.service for hold in ended)])
+    only = DeployOptions(services=tuple(moving))
     report = one_pass(workspace, Desired(sha, spec, desired.online), environment, only, trigger="rollback")
     proved = "proved" if report.exit_code == 0 else "NOT proved"
     seconds = time.monotonic() - began
