@@ -64,18 +64,17 @@ def upgrade(workspace: Workspace, *, dry_run: bool) -> Report:
     git = workspace.git
     made_by = _made_by(workspace)
     head = git.head()
-    there = {path: source.data for place in _PLACES for path, source in git.worktree(place).items() if not source.problem}
+    there = _there(workspace)
     committed = {path: source.data for place in _PLACES for path, source in git.tree(head, place).items()} if head else {}
     recorded = _record(there)
-    lines: list[Line] = []
-    changed: dict[str, bytes] = {}
     shipped = vendored_files(workspace.worktree_spec().environments.values(), branch=workspace.branch.branch)
-    for path, data in shipped.items():
-        line = _judge(git, path, data, there.get(path), recorded)
-        lines.append(line)
-        # What a killed run wrote and did not commit is "current" here, and still to be committed.
-        if line.what is not What.LEFT and committed.get(path) != data:
-            changed[path] = data
+    lines = [_judge(git, path, data, there.get(path), recorded) for path, data in shipped.items()]
+    # What a killed run wrote and did not commit is "current" here, and still to be committed.
+    changed = {
+        line.path: shipped[line.path]
+        for line in lines
+        if line.what is not What.LEFT and committed.get(line.path) != shipped[line.path]
+    }
     lines += [
         Line(path, What.LEFT, f"not shipped any more: git rm {shlex.quote(path)}")
         for path in sorted(recorded or {})
@@ -93,9 +92,22 @@ def upgrade(workspace: Workspace, *, dry_run: bool) -> Report:
     return _report(lines, made_by, sha, pending=bool(changed) and dry_run)
 
 
+def behind(workspace: Workspace) -> tuple[str, ...]:
+    """The files that `upgrade` would write, sorted; those that the user changed or removed are not among them.
+
+    Raises as `upgrade` does.
+    """
+    _made_by(workspace)
+    there = _there(workspace)
+    recorded = _record(there)
+    shipped = vendored_files(workspace.worktree_spec().environments.values(), branch=workspace.branch.branch)
+    lines = (_judge(workspace.git, path, data, there.get(path), recorded) for path, data in shipped.items())
+    return tuple(sorted(line.path for line in lines if line.what in (What.ADDED, What.REPLACED)))
+
+
 def deploy_again(workspace: Workspace, environments: Mapping[str, EnvironmentSpec]) -> dict[str, bytes]:
     """The workflow `deploy` for these environments, with the record of it; nothing where there is none, or it was changed."""
-    there = {path: source.data for place in _PLACES for path, source in workspace.git.worktree(place).items()}
+    there = _there(workspace)
     recorded = _record(there)
     if recorded is None or DEPLOY not in there or recorded.get(DEPLOY) != sha256_digest(there[DEPLOY]):
         return {}
@@ -108,6 +120,12 @@ def deploy_again(workspace: Workspace, environments: Mapping[str, EnvironmentSpe
     record = json.loads(there[RECORD])
     record["files"][DEPLOY] = sha256_digest(made)
     return {DEPLOY: made, RECORD: json.dumps(record, indent=2, sort_keys=True).encode() + b"\n"}
+
+
+def _there(workspace: Workspace) -> dict[str, bytes]:
+    """The files of the work tree where vendored ones lie."""
+    found = (item for place in _PLACES for item in workspace.git.worktree(place).items())
+    return {path: source.data for path, source in found if not source.problem}
 
 
 def _judge(git: Git, path: str, data: bytes, here: bytes | None, recorded: Mapping[str, str] | None) -> Line:

@@ -93,6 +93,7 @@ WHY: Mapping[str, str] = MappingProxyType(
         "git-push": "who may not push cannot record what was deployed",
         "git-history": "rollbacks and directions are read from old commits",
         "files": "an environment whose files have findings is not deployed",
+        "vendored": "workflows follow the environments: an older one asks nobody, or waits for nobody",
         # the ledger
         "ledger": "what is recorded is believed only while the chain holds",
         "heartbeat": "without an agent nothing that is merged goes live",

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from mlrelease.commands.doctor.checks import Check, Found, Patient, bad, ok, skipped, warn
-from mlrelease.errors import UnavailableError
+from mlrelease.commands.vendored import behind
+from mlrelease.errors import UnavailableError, UsageError
 from mlrelease.forge.command import PushRefusedError, failure
 
 OLDEST_GIT = (2, 30)
@@ -23,6 +24,7 @@ def checks(patient: Patient) -> Iterator[Check]:
     yield Check("git-push", lambda: push(patient))
     yield Check("git-history", lambda: history(patient))
     yield Check("files", lambda: files(patient))
+    yield Check("vendored", lambda: vendored(patient))
 
 
 def version(patient: Patient) -> Found:
@@ -97,3 +99,15 @@ def files(patient: Patient) -> Found:
         first = findings[0]
         return bad(f"{len(findings)} findings, the first {first.place}: {first.message}", "mlrelease validate --offline")
     return ok(f"{len(patient.environments)} environments without a finding")
+
+
+def vendored(patient: Patient) -> Found:
+    """Workflows, schemas and the unit are those of this mlrelease and of these environments, where nobody changed them."""
+    try:
+        old = behind(patient.workspace)
+    except UsageError as error:  # a repository that was not made by `init`
+        return skipped(error.message, "")
+    if old:
+        named = ", ".join(old[:3]) + (f" and {len(old) - 3} more" if len(old) > 3 else "")
+        return warn(f"not as this mlrelease and these environments would have it: {named}", "mlrelease init --upgrade")
+    return ok("as this mlrelease wrote them, or as you changed them")
