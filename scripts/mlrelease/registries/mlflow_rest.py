@@ -21,7 +21,7 @@ from mlrelease.registries.batches import Batch, Key, batches, can_be_searched, c
 from mlrelease.registries.client_process import ClientProcess
 from mlrelease.registries.concurrently import concurrently
 from mlrelease.registries.interface import FileFacts, VersionFacts
-from mlrelease.registries.mlflow_answers import LOGGED_MODEL, facts_of, is_prompt, original_of, unexpected
+from mlrelease.registries.mlflow_answers import LOGGED_MODEL, NOT_ITS_SHAPE, facts_of, is_prompt, original_of, unexpected
 from mlrelease.registries.mlflow_dialect import MlflowDialect
 from mlrelease.registries.runs import run_of
 
@@ -89,7 +89,10 @@ class MlflowRest:
     def models(self) -> tuple[str, ...]:
         """The names of all registered models, sorted, without the prompts that MLflow 3 keeps among them."""
         found = self._pages("registered-models/search", "registered_models", {})
-        return tuple(sorted({str(item["name"]) for item in found if not is_prompt(item)}))
+        try:
+            return tuple(sorted({str(item["name"]) for item in found if not is_prompt(item)}))
+        except NOT_ITS_SHAPE as e:
+            raise unexpected(self._http.server) from e
 
     def alias(self, name: str, alias: str) -> VersionFacts | None:
         """The version that the alias points at. Asked one by one: a search of versions never has aliases (mlflow#16734)."""
@@ -105,7 +108,7 @@ class MlflowRest:
             if facts.run_id and (run := self._found("runs/get", {"run_id": facts.run_id})):
                 logged = run["run"].get("data", {}).get("metrics", [])
                 return metrics.of_run(logged), "run" if logged else ""
-        except (AttributeError, KeyError, TypeError, ValueError) as e:
+        except NOT_ITS_SHAPE as e:
             raise unexpected(self._http.server) from e
         return {}, ""
 
@@ -114,7 +117,7 @@ class MlflowRest:
         found = self._found("runs/get", {"run_id": run_id})
         try:
             return run_of(found["run"]) if found is not None else None
-        except (AttributeError, KeyError, TypeError, ValueError) as e:
+        except NOT_ITS_SHAPE as e:
             raise unexpected(self._http.server) from e
 
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
@@ -196,7 +199,10 @@ class MlflowRest:
         asked = {**params, "max_results": str(_PAGE)}
         for _ in range(_MOST_PAGES):
             page = self._http.get(f"{_API}/{path}", asked)
-            yield from page.get(field, [])
+            items = page.get(field, [])
+            if not isinstance(items, list):
+                raise unexpected(self._http.server)
+            yield from items
             token = page.get("next_page_token")
             if not token:
                 return
