@@ -93,9 +93,7 @@ def proxied_path(uri: str, authority: tuple[str, int]) -> str:
         parts = urlsplit(uri)
         host, port = parts.hostname, parts.port
     except ValueError as e:
-        raise Error(
-            "the registry gives an address of the version's files that is none", hint="register the version again"
-        ) from e
+        raise Error("the version's artifacts lie at what is no address", hint="register the version again") from e
     if host and (host, port or authority[1]) != authority:
         raise Error(
             f"the version's artifacts lie on another MLflow server ({host})",
