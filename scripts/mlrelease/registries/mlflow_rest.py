@@ -103,9 +103,10 @@ class MlflowRest:
         """Those of the version's logged model, else its run's (`metrics` says which of several values counts)."""
         try:
             model_id = self._model_id(facts)
-            if model_id and (logged := self._logged_model(model_id).get("data", {}).get("metrics")):
+            model = self._logged_model(model_id) if model_id else None
+            if model is not None and (logged := model.get("data", {}).get("metrics")):
                 return metrics.of_model(logged, self._history), "model"
-            if facts.run_id and (run := self._found("runs/get", {"run_id": facts.run_id})):
+            if facts.run_id and (run := self._found("runs/get", {"run_id": facts.run_id})) is not None:
                 logged = run["run"].get("data", {}).get("metrics", [])
                 return metrics.of_run(logged), "run" if logged else ""
         except NOT_ITS_SHAPE as e:
@@ -150,12 +151,12 @@ class MlflowRest:
                 uri = str(found.get("artifact_uri", "")) if found else ""
                 if uri.startswith(LOGGED_MODEL):
                     model = self._logged_model(uri.removeprefix("models:/"))
-                    return str(model["info"]["artifact_uri"]) if model else ""
+                    return str(model["info"]["artifact_uri"]) if model is not None else ""
                 return uri
             if facts.source.startswith("runs:/"):
                 run_id, _, path = facts.source.removeprefix("runs:/").partition("/")
                 run = self._found("runs/get", {"run_id": run_id})
-                return f"{run['run']['info']['artifact_uri']}/{path}".rstrip("/") if run else ""
+                return f"{run['run']['info']['artifact_uri']}/{path}".rstrip("/") if run is not None else ""
         except (KeyError, TypeError) as e:
             raise unexpected(self._http.server) from e
         return facts.source
@@ -217,10 +218,11 @@ class MlflowRest:
             found = self._describe(original)
         return found.model_id if found else ""
 
-    def _logged_model(self, model_id: str) -> dict[str, Any]:
+    def _logged_model(self, model_id: str) -> dict[str, Any] | None:
+        """The logged model, None when it is gone."""
         found = self._found(f"logged-models/{quote(model_id, safe='')}", {})
-        model = found["model"] if found else {}
-        if not isinstance(model, dict):
+        model = found.get("model") if found is not None else None
+        if found is not None and not isinstance(model, dict):
             raise unexpected(self._http.server)
         return model
 
