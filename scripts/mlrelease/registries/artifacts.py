@@ -41,7 +41,7 @@ def listed(children: Callable[[str], Iterable[tuple[object, bool, int]]], where:
         for name, is_folder, size in children(folder):
             path = f"{folder}/{safe_name(name, where)}".lstrip("/")
             seen += 1
-            if seen > MOST_FILES or path.count("/") >= LARGEST_DEPTH:
+            if seen > MOST_FILES or (is_folder and path.count("/") >= LARGEST_DEPTH):
                 raise Error("the version's artifacts have no end: too many files or folders", where=where)
             if is_folder:
                 todo.append(path)
