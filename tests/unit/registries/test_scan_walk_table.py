@@ -197,6 +197,12 @@ def test_where_the_unpickler_ends_the_walk_ends(name):
         pickle.loads(data)
 
 
+def test_a_place_in_the_memo_is_no_higher_than_the_opcodes_so_far():
+    """No pickler skips places; the unpickler would make room for each."""
+    assert walked(b"Nq\x02.").problem == ""
+    assert walked(b"Nq\x03.").problem == "a place in the memo has a number that no pickler would give it"
+
+
 def test_plain_values_are_stepped_over_whatever_they_hold():
     """A stricter parser than the unpickler's would end where that one goes on."""
     values = [b"I0x1f\n", b"I00\n", b"I 7 \n", b"Fnan\n", b"F1e999\n", b"L1L\n", b"L1\n", b"\x8a\x00", b"\x8b" + bytes(4)]

@@ -101,6 +101,7 @@ TOO_LARGE = [("x", "zip", (), "its directory is larger than 0 MiB")]
     [
         pytest.param(with_end(size=LARGE), id="as it stands"),
         pytest.param(with_end(size=LARGE, comment=b"a comment"), id="before a comment"),
+        pytest.param(with_end(size=LARGE, comment=b"a comment\0\0"), id="before a comment that ends as a record does"),
         pytest.param(with_end(size=LARGE, at=b"PK\x05\x06"), id="with another end record inside of its own"),
         pytest.param(with_end(before=zip64(LARGE)), id="by zip64's record, though the small one is not full"),
         pytest.param(with_end(size=0xFFFFFFFF, before=zip64(LARGE)), id="by zip64's record"),
