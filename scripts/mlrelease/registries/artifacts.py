@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +27,29 @@ def safe_name(name: object, where: str) -> str:
         hint="nothing was written; look at the version's artifacts on the server",
         where=where,
     )
+
+
+def listed(children: Callable[[str], Iterable[tuple[object, bool, int]]], where: str) -> list[FileFacts]:
+    """Every file of a store, folder by folder: `children` gives name, is it a folder, size of all that lies in one folder.
+
+    Raises `Error` for unsafe names, for a file that is listed twice and for a listing without end.
+    """
+    found: dict[str, FileFacts] = {}
+    todo, seen = [""], 0
+    while todo:
+        folder = todo.pop()
+        for name, is_folder, size in children(folder):
+            path = f"{folder}/{safe_name(name, where)}".lstrip("/")
+            seen += 1
+            if seen > MOST_FILES or (is_folder and path.count("/") >= LARGEST_DEPTH):
+                raise Error("the version's artifacts have no end: too many files or folders", where=where)
+            if is_folder:
+                todo.append(path)
+            elif path in found:
+                raise Error("the registry lists a file of the version twice", where=where)
+            else:
+                found[path] = FileFacts(path, size)
+    return list(found.values())
 
 
 def scheme_of(uri: str) -> str:
@@ -66,10 +89,14 @@ def proxied_path(uri: str, authority: tuple[str, int]) -> str:
 
     Raises `Error` when the address names another server than `authority`: it would get this server's credentials.
     """
-    parts = urlsplit(uri)
-    if parts.hostname and (parts.hostname, parts.port or authority[1]) != authority:
+    try:
+        parts = urlsplit(uri)
+        host, port = parts.hostname, parts.port
+    except ValueError as e:
+        raise Error("the version's artifacts lie at what is no address", hint="register the version again") from e
+    if host and (host, port or authority[1]) != authority:
         raise Error(
-            f"the version's artifacts lie on another MLflow server ({parts.hostname})",
+            f"the version's artifacts lie on another MLflow server ({host})",
             hint="point tracking_uri at that server, or register the version from here",
         )
     path = parts.path.strip("/")
@@ -79,8 +106,12 @@ def proxied_path(uri: str, authority: tuple[str, int]) -> str:
 
 
 def local_root(uri: str) -> Path:
-    """The folder that a `file:` address or an absolute path names."""
-    return Path(unquote(urlsplit(uri).path) if uri.startswith("file:") else uri)
+    """The folder that a `file:` address or an absolute path names; an empty path when it can name none."""
+    try:
+        path = unquote(urlsplit(uri).path) if scheme_of(uri) == "file" and ":" in uri else uri
+    except ValueError:  # half an address
+        return Path()
+    return Path() if "\0" in path else Path(path)
 
 
 def local_files(root: Path) -> Iterator[FileFacts]:

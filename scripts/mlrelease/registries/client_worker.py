@@ -205,20 +205,11 @@ def _repository(uri: str) -> Any:
 
 
 def _listed(repository: Any, uri: str) -> list[FileFacts]:
-    found: list[FileFacts] = []
-    todo = [""]
-    while todo:
-        folder = todo.pop()
+    def children(folder: str) -> Iterator[tuple[object, bool, int]]:
         for item in repository.list_artifacts(folder or None):
-            name = artifacts.safe_name(item.path.removeprefix(f"{folder}/") if folder else item.path, uri)
-            path = f"{folder}/{name}".lstrip("/")
-            if item.is_dir:
-                todo.append(path)
-            else:
-                found.append(FileFacts(path, int(item.file_size or 0)))
-        if len(found) > artifacts.MOST_FILES or any(p.count("/") >= artifacts.LARGEST_DEPTH for p in todo):
-            raise Error("the version's artifacts have no end: too many files or folders", where=uri)
-    return found
+            yield item.path.removeprefix(f"{folder}/") if folder else item.path, item.is_dir, int(item.file_size or 0)
+
+    return artifacts.listed(children, uri)
 
 
 def _answer(work: Callable[[], Any]) -> dict[str, Any]:

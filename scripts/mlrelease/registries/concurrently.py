@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, cast
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
 
 
 def concurrently(work: Callable[[_A], _R], items: Iterable[_A], *, workers: int) -> list[_R]:
-    """Results in order. The first failure is raised and what has not begun is not begun: a dead server costs one deadline."""
+    """Results in order. A failure is raised and what has not begun is not begun: a dead server costs one deadline."""
     todo = list(items)
     if len(todo) < 2:
         return [work(item) for item in todo]
+    failed = threading.Event()
+
+    def one(item: _A) -> _R | None:
+        if failed.is_set():
+            return None
+        try:
+            return work(item)
+        except BaseException:
+            failed.set()
+            raise
+
     with ThreadPoolExecutor(min(workers, len(todo))) as pool:
-        futures = [pool.submit(work, item) for item in todo]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        failed = [f for f in done if f.exception()]
-        if failed:
-            pool.shutdown(wait=False, cancel_futures=True)
-            failed[0].result()
-        return [f.result() for f in futures]
+        futures = [pool.submit(one, item) for item in todo]
+    return cast("list[_R]", [future.result() for future in futures])

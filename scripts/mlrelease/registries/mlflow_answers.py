@@ -10,15 +10,29 @@ from mlrelease.registries.interface import VersionFacts
 
 LOGGED_MODEL = "models:/m-"
 
+NOT_ITS_SHAPE = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
+"""What reading an answer of another shape raises; the last for numbers that only JSON can hold."""
+
+_LONGEST_VERSION = 18
+"""Digits; MLflow's own column holds ten."""
+
 
 def facts_of(item: Any) -> VersionFacts:
     """The facts that a `model_version` object holds; where its files lie is not among them."""
-    if not isinstance(item, dict) or not item.get("name") or not str(item.get("version", "")).isdecimal():
-        raise unexpected("MLflow")
+    try:
+        return _facts(item)
+    except NOT_ITS_SHAPE as e:
+        raise unexpected("MLflow") from e
+
+
+def _facts(item: Any) -> VersionFacts:
+    version = str(item["version"])
+    if not item["name"] or not version.isdecimal() or len(version) > _LONGEST_VERSION:
+        raise ValueError("it names no version")
     source = str(item.get("source", ""))
     return VersionFacts(
         name=str(item["name"]),
-        version=str(item["version"]),
+        version=version,
         status=str(item.get("status", "")),
         source=source,
         run_id=str(item.get("run_id", "")),

@@ -114,7 +114,7 @@ def _shown(uri: str) -> str:
     """The address for messages: no user, password or options."""
     try:
         parts = urlsplit(uri)
-        host = parts.hostname or ""
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
         return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
     except ValueError as e:
         raise Error("the MLflow address is not a URL", hint="a password with / @ : ? # must be percent-encoded") from e

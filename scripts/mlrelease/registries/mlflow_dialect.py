@@ -59,7 +59,7 @@ def _mlflow_error(refusal: Refusal) -> tuple[str, str]:
         return "", ""
     try:
         data = json.loads(refusal.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(data, dict) or not isinstance(data.get("error_code"), str):
         return "", ""

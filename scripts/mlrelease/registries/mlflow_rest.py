@@ -21,7 +21,7 @@ from mlrelease.registries.batches import Batch, Key, batches, can_be_searched, c
 from mlrelease.registries.client_process import ClientProcess
 from mlrelease.registries.concurrently import concurrently
 from mlrelease.registries.interface import FileFacts, VersionFacts
-from mlrelease.registries.mlflow_answers import LOGGED_MODEL, facts_of, is_prompt, original_of, unexpected
+from mlrelease.registries.mlflow_answers import LOGGED_MODEL, NOT_ITS_SHAPE, facts_of, is_prompt, original_of, unexpected
 from mlrelease.registries.mlflow_dialect import MlflowDialect
 from mlrelease.registries.runs import run_of
 
@@ -89,7 +89,10 @@ class MlflowRest:
     def models(self) -> tuple[str, ...]:
         """The names of all registered models, sorted, without the prompts that MLflow 3 keeps among them."""
         found = self._pages("registered-models/search", "registered_models", {})
-        return tuple(sorted({str(item["name"]) for item in found if not is_prompt(item)}))
+        try:
+            return tuple(sorted({str(item["name"]) for item in found if not is_prompt(item)}))
+        except NOT_ITS_SHAPE as e:
+            raise unexpected(self._http.server) from e
 
     def alias(self, name: str, alias: str) -> VersionFacts | None:
         """The version that the alias points at. Asked one by one: a search of versions never has aliases (mlflow#16734)."""
@@ -100,12 +103,13 @@ class MlflowRest:
         """Those of the version's logged model, else its run's (`metrics` says which of several values counts)."""
         try:
             model_id = self._model_id(facts)
-            if model_id and (logged := self._logged_model(model_id).get("data", {}).get("metrics")):
+            model = self._logged_model(model_id) if model_id else None
+            if model is not None and (logged := model.get("data", {}).get("metrics")):
                 return metrics.of_model(logged, self._history), "model"
-            if facts.run_id and (run := self._found("runs/get", {"run_id": facts.run_id})):
+            if facts.run_id and (run := self._found("runs/get", {"run_id": facts.run_id})) is not None:
                 logged = run["run"].get("data", {}).get("metrics", [])
                 return metrics.of_run(logged), "run" if logged else ""
-        except (AttributeError, KeyError, TypeError, ValueError) as e:
+        except NOT_ITS_SHAPE as e:
             raise unexpected(self._http.server) from e
         return {}, ""
 
@@ -114,7 +118,7 @@ class MlflowRest:
         found = self._found("runs/get", {"run_id": run_id})
         try:
             return run_of(found["run"]) if found is not None else None
-        except (AttributeError, KeyError, TypeError, ValueError) as e:
+        except NOT_ITS_SHAPE as e:
             raise unexpected(self._http.server) from e
 
     def files(self, facts: VersionFacts) -> tuple[FileFacts, ...]:
@@ -147,12 +151,12 @@ class MlflowRest:
                 uri = str(found.get("artifact_uri", "")) if found else ""
                 if uri.startswith(LOGGED_MODEL):
                     model = self._logged_model(uri.removeprefix("models:/"))
-                    return str(model["info"]["artifact_uri"]) if model else ""
+                    return str(model["info"]["artifact_uri"]) if model is not None else ""
                 return uri
             if facts.source.startswith("runs:/"):
                 run_id, _, path = facts.source.removeprefix("runs:/").partition("/")
                 run = self._found("runs/get", {"run_id": run_id})
-                return f"{run['run']['info']['artifact_uri']}/{path}".rstrip("/") if run else ""
+                return f"{run['run']['info']['artifact_uri']}/{path}".rstrip("/") if run is not None else ""
         except (KeyError, TypeError) as e:
             raise unexpected(self._http.server) from e
         return facts.source
@@ -196,7 +200,10 @@ class MlflowRest:
         asked = {**params, "max_results": str(_PAGE)}
         for _ in range(_MOST_PAGES):
             page = self._http.get(f"{_API}/{path}", asked)
-            yield from page.get(field, [])
+            items = page.get(field, [])
+            if not isinstance(items, list):
+                raise unexpected(self._http.server)
+            yield from items
             token = page.get("next_page_token")
             if not token:
                 return
@@ -211,10 +218,11 @@ class MlflowRest:
             found = self._describe(original)
         return found.model_id if found else ""
 
-    def _logged_model(self, model_id: str) -> dict[str, Any]:
+    def _logged_model(self, model_id: str) -> dict[str, Any] | None:
+        """The logged model, None when it is gone."""
         found = self._found(f"logged-models/{quote(model_id, safe='')}", {})
-        model = found["model"] if found else {}
-        if not isinstance(model, dict):
+        model = found.get("model") if found is not None else None
+        if found is not None and not isinstance(model, dict):
             raise unexpected(self._http.server)
         return model
 

@@ -17,6 +17,8 @@ ROWS = 32
 _LARGEST_MLMODEL = 4 << 20
 _LARGEST_EXAMPLE = 64 << 20
 _ROW_LISTS = ("dataframe_records", "instances", "inputs")
+_STRANGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a file raises that MLflow did not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,12 @@ def metadata(path: Path) -> ModelMetadata:
         saved = found.get("saved_input_example_info") or {}
         inputs = (found.get("signature") or {}).get("inputs")
         return ModelMetadata(
-            flavors=tuple(sorted(str(flavor) for flavor in found["flavors"])),
-            inputs=None if inputs is None else tuple(json.loads(inputs)),
+            flavors=tuple(sorted(map(str, found["flavors"].keys()))),
+            inputs=None if inputs is None else _declared(inputs),
             has_input_example=bool(saved),
             example=str(saved.get("serving_input_path") or "") if saved else "",
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except _STRANGE as e:
         raise _strange(file) from e
 
 
@@ -54,7 +56,7 @@ def signature(path: Path) -> Signature:
     try:
         declared = found.get("signature") or {}
         return Signature(_columns(declared.get("inputs")), _columns(declared.get("outputs")))
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except _STRANGE as e:
         raise _strange(file) from e
 
 
@@ -72,7 +74,7 @@ def serving_example(path: Path) -> Mapping[str, Any] | None:
     file = path / relative
     try:
         payload = json.loads(_text(file, _LARGEST_EXAMPLE))
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise Error("the serving example is not JSON", hint="log the model again", where=str(file)) from e
     if not isinstance(payload, dict):
         raise Error("the serving example is not a JSON object", hint="log the model again", where=str(file))
@@ -124,7 +126,14 @@ def _columns(text: str | None) -> tuple[Column, ...] | None:
     """The columns or tensors of one part of a signature, which MLflow writes as JSON inside the YAML."""
     if text is None:
         return None
-    return tuple(Column(str(c.get("name") or ""), _type(c), bool(c.get("required", True))) for c in json.loads(text))
+    return tuple(Column(str(c.get("name") or ""), _type(c), bool(c.get("required", True))) for c in _declared(text))
+
+
+def _declared(text: str) -> tuple[Mapping[str, Any], ...]:
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise TypeError("a signature is a list of objects")
+    return tuple(found)
 
 
 def _type(declared: Mapping[str, Any]) -> str:

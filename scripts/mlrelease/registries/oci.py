@@ -116,7 +116,10 @@ class OciRegistry:
         realm = challenge.parameters.get("realm", "")
         if challenge.scheme != "bearer" or not realm:
             raise HttpError(challenge.status, challenge.code, challenge.message, hint=challenge.hint)
-        parts = urlsplit(realm)
+        try:
+            parts = urlsplit(realm)
+        except ValueError as e:
+            raise Error(f"{self.where} sends for a token to what is no address", hint="is it an image registry?") from e
         if basic is not None and parts.scheme != "https" and not self._place.url.startswith("http:"):
             raise Error(f"{self.where} sends for a token to {shown(realm)}: a password would go there in the clear")
         scope = challenge.parameters.get("scope") or f"repository:{self._place.repository}:pull"
@@ -154,7 +157,7 @@ class OciDialect:
             return Retry(str(refusal.status), after_s=retry_after_s(refusal.headers.get("Retry-After", "")))
         if refusal.status == 401:
             scheme, _, rest = refusal.headers.get("WWW-Authenticate", "").partition(" ")
-            parameters = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+            parameters = dict(reversed(re.findall(r'(\w+)="([^"]*)"', rest)))  # another way to log in may follow the first
             raise _ChallengedError(server, scheme.lower(), parameters)
         message = f"{server} answered {refusal.status}"
         if refusal.status == 403:

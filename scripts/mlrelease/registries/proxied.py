@@ -10,31 +10,24 @@ from mlrelease.http.calls import Http
 from mlrelease.registries import artifacts
 from mlrelease.registries.concurrently import concurrently
 from mlrelease.registries.interface import FileFacts
+from mlrelease.registries.mlflow_answers import NOT_ITS_SHAPE, unexpected
 
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _AT_ONCE = 4  # files of one version; several versions are read beside each other
 
 
 def listed(http: Http, uri: str) -> list[FileFacts]:
-    """Every file below the address, folder by folder. Raises `Error` for unsafe names and for a listing without end."""
+    """Every file below the address. Raises `Error` as `artifacts.listed` does, and for an answer of another shape."""
     place = artifacts.proxied_path(uri, http.authority)
-    found: list[FileFacts] = []
-    todo = [""]
-    while todo:
-        folder = todo.pop()
+
+    def children(folder: str) -> list[tuple[object, bool, int]]:
         page = http.get(_PROXY, {"path": f"{place}/{folder}".rstrip("/")})
-        for item in page.get("files", []):
-            name = artifacts.safe_name(item.get("path"), uri)
-            path = f"{folder}/{name}".lstrip("/")
-            if item.get("is_dir"):
-                todo.append(path)
-            else:
-                found.append(FileFacts(path, int(item.get("file_size", 0))))  # 0 is left out of the JSON
-        if len(found) > artifacts.MOST_FILES or any(p.count("/") >= artifacts.LARGEST_DEPTH for p in todo):
-            raise Error("the version's artifacts have no end: too many files or folders", where=uri)
-    if len({file.path for file in found}) != len(found):
-        raise Error("the registry lists a file of the version twice", where=uri)
-    return found
+        try:  # a size of 0 is left out of the JSON
+            return [(i.get("path"), bool(i.get("is_dir")), int(i.get("file_size", 0))) for i in page.get("files", [])]
+        except NOT_ITS_SHAPE as e:
+            raise unexpected(http.server) from e
+
+    return artifacts.listed(children, uri)
 
 
 def save(http: Http, uri: str, files: tuple[FileFacts, ...], into: Path, *, until: float) -> None:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
-from mlrelease.registries.scan import skops_files
+from mlrelease.registries.scan import pickles, skops_files
 from mlrelease.registries.scan.found import DEEPEST, Scan
 from mlrelease.registries.scan.mlmodel import Declared
 
@@ -23,8 +23,22 @@ LARGEST_DIRECTORY = 16 << 20
 
 _IN_MEMORY = 16 << 20
 _CHUNK = 1 << 20
-_END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"
+_SIP = 1 << 10
+"""Packed bytes that are unpacked at once where damage would take all that came out with it."""
+
+_END, _END_64, _LOCATOR_64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _FROM_END = (1 << 16) + 22 + 76  # the comment, the end record, and zip64's records before it
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError, OverflowError)
+"""What zipfile raises: its own errors, those of the compressions, of unknown methods, of encryption and of places past any
+file's end."""
+
+
+def is_zip(stream: BinaryIO) -> bool:
+    """Whether it ends as a zip does, be it a damaged one: `zipfile` raises for some that it does not read."""
+    try:
+        return zipfile.is_zipfile(stream)
+    except (zipfile.BadZipFile, ValueError, OverflowError):
+        return True
 
 
 def members(run: Scan, name: str, stream: BinaryIO, size: int, depth: int, look: Look) -> None:
@@ -41,19 +55,21 @@ def members(run: Scan, name: str, stream: BinaryIO, size: int, depth: int, look:
             if skops_files.SCHEMA in archive.namelist():
                 skops_files.types(run, name, archive)
             for item in archive.infolist():
-                if item.is_dir() or item.filename == skops_files.SCHEMA:
+                if item.filename.endswith("/") or item.filename == skops_files.SCHEMA:
                     continue
                 run.enter()
                 with archive.open(item) as packed, tempfile.SpooledTemporaryFile(_IN_MEMORY) as plain:
-                    count = _copy(run, cast("BinaryIO", packed), cast("BinaryIO", plain))
+                    count = _copy(run, cast("io.BufferedIOBase", packed), cast("BinaryIO", plain))
                     look(run, f"{name}!{item.filename}", cast("BinaryIO", plain), count, Declared(), depth + 1)
-    # What zipfile raises on damage: its own errors, those of the compressions, of unknown methods and of encryption.
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError) as e:
+    except _DAMAGE as e:
         run.tell(name, "zip", problem=f"it cannot be unpacked: {str(e)[:200]}")
 
 
 def unpacked(run: Scan, name: str, stream: BinaryIO, head: bytes, depth: int, look: Look) -> bool:
-    """Looks into a compressed stream. Whether it is one: text may begin like one, and then does not unpack."""
+    """Looks into a compressed stream. Whether it is one: text may begin like one, and then does not unpack.
+
+    One that breaks off counts when its beginning is a pickle: who loads that may never read as far as the damage.
+    """
     opened = _opened(stream, head)
     if opened is None:
         return False
@@ -64,7 +80,9 @@ def unpacked(run: Scan, name: str, stream: BinaryIO, head: bytes, depth: int, lo
         try:
             count = _copy(run, opened, cast("BinaryIO", plain))
         except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as e:
-            if plain.tell() == 0:
+            count = plain.tell()
+            plain.seek(0)
+            if count < _CHUNK and not pickles.walk(cast("BinaryIO", plain), count, until=run.until).can_run:
                 return False
             run.tell(name, "compressed", problem=f"it cannot be unpacked: {str(e)[:200]}")
             return True
@@ -72,16 +90,16 @@ def unpacked(run: Scan, name: str, stream: BinaryIO, head: bytes, depth: int, lo
     return True
 
 
-def _opened(stream: BinaryIO, head: bytes) -> BinaryIO | None:
+def _opened(stream: BinaryIO, head: bytes) -> io.BufferedIOBase | None:
     stream.seek(0)
     if head.startswith(b"\x1f\x8b"):
-        return cast("BinaryIO", gzip.GzipFile(fileobj=stream, mode="rb"))
+        return gzip.GzipFile(fileobj=stream, mode="rb")
     if head.startswith(b"BZh"):
-        return cast("BinaryIO", bz2.BZ2File(stream, "rb"))
+        return bz2.BZ2File(stream, "rb")
     if head.startswith((b"\xfd7zXZ\x00", b"\x5d\x00\x00")):
-        return cast("BinaryIO", lzma.LZMAFile(stream, "rb"))
+        return lzma.LZMAFile(stream, "rb")
     if len(head) > 1 and head[0] == 0x78 and int.from_bytes(head[:2], "big") % 31 == 0:  # RFC 1950, 2.2
-        return cast("BinaryIO", io.BufferedReader(_Zlib(stream)))
+        return io.BufferedReader(_Zlib(stream))
     return None
 
 
@@ -98,7 +116,7 @@ class _Zlib(io.RawIOBase):
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         data = b""
         while not data and not self._state.eof:
-            packed = self._state.unconsumed_tail or self._stream.read(_CHUNK)
+            packed = self._state.unconsumed_tail or self._stream.read(_SIP)
             if not packed:
                 raise EOFError("the compressed data ends in the middle")
             data = self._state.decompress(packed, len(buffer))
@@ -108,10 +126,10 @@ class _Zlib(io.RawIOBase):
         return len(data)
 
 
-def _copy(run: Scan, packed: BinaryIO, plain: BinaryIO) -> int:
-    """The bytes copied; `plain` then stands at its beginning."""
+def _copy(run: Scan, packed: io.BufferedIOBase, plain: BinaryIO) -> int:
+    """The bytes copied; `plain` then stands at its beginning. What comes out before damage is copied too."""
     count = 0
-    while piece := packed.read(_CHUNK):
+    while piece := packed.read1(_CHUNK):
         run.unpack(len(piece))
         plain.write(piece)
         count += len(piece)
@@ -120,10 +138,20 @@ def _copy(run: Scan, packed: BinaryIO, plain: BinaryIO) -> int:
 
 
 def _directory_size(stream: BinaryIO, size: int) -> int:
-    """Bytes of the directory, as the record at the zip's end says (APPNOTE 4.3.14 and 4.3.16)."""
-    stream.seek(max(0, size - _FROM_END))
+    """Bytes of the directory, as the records at the zip's end say (APPNOTE 4.3.14 to 4.3.16).
+
+    The end record is the one that `zipfile` takes: the last 22 bytes if they are one without a comment, else the last that
+    begins like one. zip64's counts wherever its locator stands, right before that or where the locator says.
+    """
+    start = max(0, size - _FROM_END)
+    stream.seek(start)
     tail = stream.read(_FROM_END)
-    at, at_64 = tail.rfind(_END), tail.rfind(_END_64)
-    small = int.from_bytes(tail[at + 12 : at + 16], "little") if at >= 0 else 0
-    large = int.from_bytes(tail[at_64 + 40 : at_64 + 48], "little") if at_64 >= 0 else 0
-    return large if at_64 >= 0 and small == (1 << 32) - 1 else small
+    at = len(tail) - 22 if tail[-22:-18] == _END and tail.endswith(b"\0\0") else tail.rfind(_END)
+    found = [int.from_bytes(tail[at + 12 : at + 16], "little")]
+    if at >= 20 and tail[at - 20 : at - 16] == _LOCATOR_64:
+        for place in (start + at - 76, int.from_bytes(tail[at - 12 : at - 4], "little")):
+            if 0 <= place < size:
+                stream.seek(place)
+                record = stream.read(56)
+                found += [int.from_bytes(record[40:48], "little")] if record.startswith(_END_64) else []
+    return max(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -62,16 +61,21 @@ def look(run: Scan, name: str, stream: BinaryIO, size: int, known: Declared, dep
     if is_plain and _is_text(run, stream):
         return
     stream.seek(0)
-    # What is a zip to one loader may be a pickle to another: both are looked for in one file.
-    is_pickle = not head.startswith(numpy_files.MAGIC) and _pickle(run, name, stream, size)
-    is_zip = zipfile.is_zipfile(stream)
-    stream.seek(0)
-    if is_zip:
-        archives.members(run, name, stream, size, depth, look)
-    elif head.startswith(numpy_files.MAGIC):
+    for magic, at, named in _NAMED:
+        if head[at : at + len(magic)] == magic:
+            run.tell(name, named, (f"file:{name}",))
+            kind = kind or named
+    # What is a zip to one loader may be a pickle, an array or a compressed one to another: all are looked for in one file.
+    is_array = head.startswith(numpy_files.MAGIC)
+    is_known = is_array or _pickle(run, name, stream, size)
+    if is_array:
         _array(run, name, stream, size)
-    elif not is_pickle and not archives.unpacked(run, name, stream, head, depth, look):
-        _rest(run, name, stream, head, size, told=bool(kind))
+    if archives.is_zip(stream):
+        archives.members(run, name, stream, size, depth, look)
+        is_known = True
+    is_known |= archives.unpacked(run, name, stream, head, depth, look)
+    if not is_known and not kind:
+        _rest(run, name, stream, head, size)
 
 
 def _imported_as(path: PurePosixPath, known: Declared) -> str:
@@ -85,7 +89,7 @@ def _imported_as(path: PurePosixPath, known: Declared) -> str:
 
 
 def _pickle(run: Scan, name: str, stream: BinaryIO, size: int, start: int = 0) -> bool:
-    """Tells the pickles from `start` on, if loading the first would import anything. Whether it is a pickle at all."""
+    """Tells the pickles from `start` on, if loading any would import anything. Whether it is a pickle at all."""
     stream.seek(start)
     looks_like_one = stream.read(2) in {bytes([0x80, protocol]) for protocol in range(6)}
     stream.seek(start)
@@ -94,17 +98,19 @@ def _pickle(run: Scan, name: str, stream: BinaryIO, size: int, start: int = 0) -
     while True:
         began = stream.tell()
         walked = pickles.walk(stream, size, until=run.until)
-        is_first = began == start
-        if is_first and not walked.can_run and not looks_like_one:
-            return not walked.problem and stream.tell() == size
+        run.in_time()
         names |= walked.globals
         opcodes += walked.opcodes
+        looks_like_one |= walked.can_run
         if walked.problem:
-            problem = walked.problem if is_first else "bytes follow the pickle that are none"
+            if not looks_like_one:
+                return False
+            is_own = began == start or walked.hidden
+            problem = walked.problem if is_own else "bytes follow the pickle that are none"
+        elif len(names) > pickles.MOST_GLOBALS:
+            problem = f"its pickles import more than {pickles.MOST_GLOBALS:,} names"
+        if problem or stream.tell() >= size:
             break
-        if stream.tell() >= size:
-            break
-    run.in_time()
     if names or problem:
         more, known = second_opinion(stream, size, opcodes, names) if start == 0 else ((), ())
         run.tell(name, "pickle", (*names, *more), known=known, problem=problem)
@@ -124,13 +130,9 @@ def _array(run: Scan, name: str, stream: BinaryIO, size: int) -> None:
         run.tell(name, "numpy", problem="its array of objects is no pickle")
 
 
-def _rest(run: Scan, name: str, stream: BinaryIO, head: bytes, size: int, *, told: bool) -> None:
-    """What is no pickle, archive or array: harmless by its first bytes, of a kind that is not read here, text, or unknown."""
-    for magic, at, kind in _NAMED:
-        if head[at : at + len(magic)] == magic:
-            run.tell(name, kind, (f"file:{name}",))
-            return
-    if told or any(head[at : at + len(magic)] == magic for magic, at in _HARMLESS):
+def _rest(run: Scan, name: str, stream: BinaryIO, head: bytes, size: int) -> None:
+    """What is no pickle, archive or array: harmless by its first bytes, text, or unknown."""
+    if any(head[at : at + len(magic)] == magic for magic, at in _HARMLESS):
         return
     stream.seek(0)
     if size and not _is_text(run, stream):

@@ -56,7 +56,13 @@ class Scan:
     def tell(
         self, path: str, kind: str, names: tuple[str, ...] = (), *, known: tuple[str, ...] = (), problem: str = ""
     ) -> None:
-        """Adds a file that can run code, or whose content nobody can vouch for."""
+        """Adds a file that can run code, or whose content nobody can vouch for; what a line cannot show is escaped."""
         if len(names) > MOST_GLOBALS_TOLD:
             problem = problem or f"it names more than {MOST_GLOBALS_TOLD:,} globals"
-        self.files.append(ScannedFile(path, kind, names[:MOST_GLOBALS_TOLD], problem, known))
+        told = tuple(_shown(name) for name in names[:MOST_GLOBALS_TOLD])
+        self.files.append(ScannedFile(_shown(path), kind, told, _shown(problem), tuple(map(_shown, known))))
+
+
+def _shown(text: str) -> str:
+    """The text in one line: a name may hold line breaks and whatever moves a terminal's cursor."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import BinaryIO
 
 MAGIC = b"\x93NUMPY"
@@ -11,6 +12,10 @@ LARGEST_HEADER = 64 << 10
 """Bytes; NumPy itself reads 10,000 characters without `max_header_size`."""
 
 _NESTING = 1_000
+
+_PLAIN = re.compile(r"[<>|=]?[biufcmMSUVa?]\d*(\[\w+\])?")
+"""Type codes without objects, as NumPy writes them (`<f8`, `|S10`, `<M8[ns]`). Any other text counts as objects: `np.dtype`
+reads more than it writes, `object` and `i4,O` among it."""
 
 
 def pickled_from(stream: BinaryIO) -> int | None:
@@ -33,9 +38,11 @@ def pickled_from(stream: BinaryIO) -> int | None:
 
 
 def _has_objects(described: object) -> bool:
-    """Whether a type's description has Python objects anywhere: `|O`, also as a field of a record, also below a title."""
+    """Whether a type's description may have Python objects anywhere, also in a field of a record."""
     if isinstance(described, str):
-        return "O" in described
-    if isinstance(described, list | tuple):
-        return any(_has_objects(part) for part in described)
-    return not isinstance(described, int)
+        return _PLAIN.fullmatch(described) is None
+    if isinstance(described, tuple):  # a type and its shape
+        return not described or _has_objects(described[0])
+    if isinstance(described, list):  # fields: name (or title and name), type, perhaps a shape
+        return any(not isinstance(field, tuple) or len(field) < 2 or _has_objects(field[1]) for field in described)
+    return True

@@ -87,7 +87,7 @@ def walk(stream: BinaryIO, size: int, *, until: float) -> Walk:
     """One pickle from where `stream` (seekable) stands, to its STOP; `size` bounds every length that the bytes claim.
 
     `until` is a moment of the monotonic clock. A global whose module could be no module ends the walk as it would end
-    the unpickler: with what ran before it.
+    the unpickler: with what ran before it, and with the packages that are imported on the way to it.
     """
     found = Walk()
     try:
@@ -169,9 +169,8 @@ class _Machine:
             text, module = self._value(), self._value()
             self._stack.append(self._named((module, text)))
         elif name == "INST":
-            self._to_mark()
-            self._named(argument)
-            self._stack.append(_MADE)
+            taken = self._to_mark()
+            self._stack.append(_called("INST", [], [self._named(argument), *taken]))
         elif name in ("EXT1", "EXT2", "EXT4"):
             raise Hidden("it uses an extension code, which stands for a name that is not in the file")
         elif name == "PROTO":
@@ -224,7 +223,10 @@ class _Machine:
         module, name = pair if isinstance(pair, tuple) else (None, None)
         if not isinstance(module, str) or not isinstance(name, str):
             raise Hidden("it computes the name of an import instead of naming it")
-        if not all(part.isidentifier() for part in module.split(".")):
+        parts = module.split(".")
+        if not all(part.isidentifier() for part in parts):
+            if parts[0].isidentifier() and len(parts) > 1:  # what lies before the dot is imported before the rest is not found
+                self._tell(Global(module, name))
             raise Ended("it imports from what can be no module")
         if self._protocol < _PYTHON_3:
             if (module, name) in _compat_pickle.NAME_MAPPING:
@@ -232,15 +234,18 @@ class _Machine:
             else:
                 module = _compat_pickle.IMPORT_MAPPING.get(module, module)
         found = Global(module, name)
+        self._tell(found)
+        return found
+
+    def _tell(self, found: Global) -> None:
         self._found.globals[str(found)] = None
         if len(self._found.globals) > MOST_GLOBALS:
             raise Hidden(f"the pickle imports more than {MOST_GLOBALS:,} names")
-        return found
 
 
 def _called(opcode: str, under: list[object], taken: list[object]) -> _StandIn:
     """What comes out of an opcode, after a look at what it calls and what goes in."""
-    called = under[0] if opcode in ("REDUCE", "NEWOBJ", "NEWOBJ_EX") else taken[0] if opcode == "OBJ" and taken else None
+    called = (taken or [None])[0] if opcode in ("OBJ", "INST") else under[0] if under else None
     if opcode in _CALLS - {"PERSID", "BINPERSID"} and not isinstance(called, Global):
         raise Hidden("it calls an object that it has made, not one that it names")
     is_restored = opcode == "NEWOBJ" and str(called).startswith(_RESTORED)

@@ -66,7 +66,7 @@ def _named(schema: dict[str, Any]) -> Iterator[str]:
 
 def _of_node(node: dict[str, Any]) -> Iterator[str]:
     kind, module, name = node.get(_LOADER), node.get(_MODULE), node.get(_CLASS)
-    if kind not in _NODES:
+    if not isinstance(kind, str) or kind not in _NODES:
         raise ValueError(f"it has a node of the unknown kind {str(kind)[:80]!r}")
     if not isinstance(module, str) or not isinstance(name, str):
         # A dictionary's own key may be called like that: skops writes it below "content", with a kind of its own.
