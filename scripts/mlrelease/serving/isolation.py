@@ -70,8 +70,13 @@ def confine(home: Path, *readable: Path, memory_bytes: int, cpu_s: int) -> tuple
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if _drop_capabilities():
         granted.append("no capabilities")
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # after the change of user, which lifts it
+    end_with_parent()  # after the change of user, which lifts it
     return (*granted, f"{memory_bytes >> 20} MiB", f"{cpu_s} s of processor time")
+
+
+def end_with_parent() -> None:
+    """From now on the kernel ends this process when the one that forked it ends."""
+    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _libc() -> ctypes.CDLL:

@@ -60,7 +60,7 @@ def test_equal_content_is_a_new_version_of_the_same_hash():
     """So that Envoy confirms each write, and a changed content is still told apart."""
     one, two = xds.versioned([{"a": 1}], "n1"), xds.versioned([{"a": 1}], "n2")
     assert one.version != two.version
-    assert one.hash == two.hash == xds.content_hash([{"a": 1}])
+    assert {v.version.partition("-")[0] for v in (one, two)} == {xds.content_hash([{"a": 1}])}
 
 
 @pytest.mark.parametrize(

@@ -346,7 +346,12 @@ class Proxy:
 
     def _running(self) -> Running | None:
         data = read_json(self._layout.proxy)
-        return Running(**data) if data else None
+        try:
+            return Running(**data) if data else None
+        except TypeError as e:
+            raise Error(
+                "proxy.json is damaged", hint="move it away; the next deploy starts a proxy", where=str(self._layout.proxy)
+            ) from e
 
     def _socket(self, token: str) -> str:
         return self._layout.socket(f"a{token}")

@@ -92,7 +92,8 @@ class Supervisor:
     def generation(self) -> int:
         """The present generation; 0 before the first."""
         data = read_json(self._layout.supervisor)
-        return int(data["generation"]) if isinstance(data, dict) and "generation" in data else 0
+        number = data.get("generation") if isinstance(data, dict) else 0
+        return number if isinstance(number, int) else 0
 
     def folder(self) -> Path:
         """The present generation's folder."""
