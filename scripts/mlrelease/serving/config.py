@@ -124,7 +124,8 @@ def _model(data: Any, place: str) -> Artifact:
 def _listen(text: str) -> str:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
-        if not path.startswith("/") or len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        # The kernel would take what stands before a zero for the path.
+        if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
             raise Error(f"listen: a unix socket needs an absolute path of at most {_LONGEST_SOCKET_PATH} bytes")
         return text
     host, _, port = text.rpartition(":")

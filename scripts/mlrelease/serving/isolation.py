@@ -96,17 +96,18 @@ def _leave_network() -> dict[str, str]:
 
 def _limit(*, memory_bytes: int, cpu_s: int, processes: int = 0) -> None:
     limits = [
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, LARGEST_FILE),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, memory_bytes, memory_bytes),
+        # At the hard limit the kernel sends SIGKILL, and so no SIGXCPU where the soft one is the same (setrlimit(2)).
+        (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
+        (resource.RLIMIT_FSIZE, LARGEST_FILE, LARGEST_FILE),
+        (resource.RLIMIT_CORE, 0, 0),
     ]
     if processes:
-        limits.append((resource.RLIMIT_NPROC, processes))
-    for limit, value in limits:
-        hard = resource.getrlimit(limit)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (bound, bound))
+        limits.append((resource.RLIMIT_NPROC, processes, processes))
+    for limit, soft, hard in limits:
+        most = resource.getrlimit(limit)[1]
+        bounds = (soft, hard) if most == resource.RLIM_INFINITY else (min(soft, most), min(hard, most))
+        resource.setrlimit(limit, bounds)
 
 
 def _namespaces() -> list[str]:
