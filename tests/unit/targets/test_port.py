@@ -205,3 +205,15 @@ def test_a_folder_of_another_user_is_not_used(locks):
     os.chown(locks, 65534, 65534)
     with pytest.raises(Error, match=r"^the folder of port locks belongs to somebody else$"), locked(at("127.0.0.1", 8080)):
         pytest.fail("never locked")
+
+
+def test_a_name_with_two_addresses_means_the_older_kind(monkeypatch):
+    """IPv4 is what `curl localhost` and health checks expect, in whatever order the resolver names them."""
+    found = [
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", 80, 0, 0)),
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: list(found))
+    assert port.parse("localhost:80").address == "127.0.0.1"
+    del found[1]
+    assert port.parse("localhost:80").reachable == ("::1", 80)
