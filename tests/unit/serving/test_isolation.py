@@ -249,6 +249,17 @@ def test_whoever_waits_sees_the_same_end(home, ends, code):
     assert done.returncode in ((code,) if code is not None else (-signal.SIGSEGV, 9))
 
 
+def test_a_confined_process_ends_with_the_one_that_waits_for_it(home):
+    """Whoever gives up on a trial kills the process that it started: the one behind it must not go on alone."""
+    code = "from mlrelease.serving.isolation import *\nimport signal, sys\nfrom pathlib import Path\n" + CONFINED
+    code += "print('in', flush=True)\nsignal.pause()\n"
+    command = [sys.executable, "-S", "-c", code, str(home)]
+    waiting = subprocess.Popen(command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]})
+    assert waiting.stdout.readline() == b"in\n"
+    waiting.kill()
+    assert waiting.communicate(timeout=30)[0] == b""  # comes back only when nobody holds its output any more
+
+
 def test_a_child_ends_with_the_process_that_forked_it():
     """Also where that is killed, and although the child has a group of its own."""
     code = """
