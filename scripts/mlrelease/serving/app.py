@@ -32,7 +32,8 @@ _JSON = "application/json"
 
 def make_app(state: ServerState, metrics: Metrics, pool: Executor) -> Envelope:
     """The application; predictions run in `pool`."""
-    app = FastAPI(title=state.config.service, openapi_url=None, docs_url=None, redoc_url=None)
+    # No redirects to a path without its last slash: behind a prefix they would lead to another service, or to none.
+    app = FastAPI(title=state.config.service, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
 
     @app.get("/health")
     async def health() -> Response:

@@ -35,7 +35,12 @@ def _walk(expected: Any, actual: Any, rtol: float, place: tuple[str | int, ...])
         if set(expected) != set(actual):
             return [f"{_named(place)}expected keys {_short(sorted(expected))}, got {_short(sorted(actual))}"]
         return [text for key in expected for text in _walk(expected[key], actual[key], rtol, (*place, str(key)))]
-    return [] if _equal(expected, actual, rtol) else [f"{_named(place)}expected {_short(expected)}, got {_short(actual)}"]
+    if _equal(expected, actual, rtol):
+        return []
+    shown, got = _short(expected), _short(actual)
+    if shown == got:  # ten digits do not tell them apart, a tight tolerance does
+        shown, got = _cut(repr(expected)), _cut(repr(actual))
+    return [f"{_named(place)}expected {shown}, got {got}"]
 
 
 def _equal(expected: Any, actual: Any, rtol: float) -> bool:
@@ -70,5 +75,8 @@ def _named(place: tuple[str | int, ...]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = f"{value:.10g}" if isinstance(value, float) else repr(value)
+    return _cut(f"{value:.10g}" if isinstance(value, float) else repr(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -19,7 +19,7 @@ from mlrelease.model.live import Artifact
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LONGEST_SOCKET_PATH = 107  # sun_path of unix(7) without its closing NUL
 _PORTS = 65536
-_KINDS = {str: "a string", bool: "true or false", float: "a number", list: "a list", dict: "an object"}
+_KINDS = {str: "a string", bool: "true or false", list: "a list", dict: "an object"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def read_config(path: Path) -> ServeConfig:
         data = json.loads(path.read_bytes())
     except OSError as e:
         raise Error(f"the server's configuration cannot be read: {e.strerror}", where=str(path)) from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise Error("the server's configuration is not JSON", where=str(path)) from e
     try:
         return config_from_json(data)
@@ -124,11 +124,12 @@ def _model(data: Any, place: str) -> Artifact:
 def _listen(text: str) -> str:
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
-        if not path.startswith("/") or len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        # The kernel would take what stands before a zero for the path.
+        if not path.startswith("/") or "\0" in path or len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
             raise Error(f"listen: a unix socket needs an absolute path of at most {_LONGEST_SOCKET_PATH} bytes")
         return text
     host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) >= _PORTS:
+    if not host or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) >= _PORTS:
         raise Error(f"listen: {text!r} is neither unix:/path nor host:port")
     return text
 
@@ -156,6 +157,10 @@ def _value(data: Mapping[str, Any], key: str, kind: type, place: str = "", *, em
 def _positive(data: Mapping[str, Any], key: str, default: float, place: str = "") -> float:
     value = data.get(key, default)
     name = f"{place}.{key}" if place else key
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    try:
+        number = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else float(value)
+    except OverflowError:
+        number = math.inf
+    if not 0 <= number < math.inf:
         raise Error(f"{name}: must be a number, 0 or more")
-    return float(value)
+    return number

@@ -76,7 +76,7 @@ def compute(model_dir: Path, payload: Mapping[str, Any], *, deadline_s: float, m
                 )
             except OSError as e:
                 raise UnavailableError(f"cannot start {python}: {e.strerror}", hint="name an interpreter that exists") from e
-            code = _wait(child, deadline_s)
+            code = end_of(child, deadline_s)
         if code != 0:
             raise Error(_reason(code, said, deadline_s), where=str(model_dir))
         return _read(answer, payload, model_dir)
@@ -100,7 +100,7 @@ def environment(home: Path) -> dict[str, str]:
     return allowed
 
 
-def _wait(child: subprocess.Popen[bytes], deadline_s: float) -> int | None:
+def end_of(child: subprocess.Popen[bytes], deadline_s: float) -> int | None:
     """The exit code, None at the deadline. Leaves no process of the child's session group behind."""
     try:
         return child.wait(deadline_s)
@@ -117,12 +117,33 @@ def _reason(code: int | None, said: Path, deadline_s: float) -> str:
         return f"the model did not load and predict within {deadline_s:g} s"
     if code == -signal.SIGXCPU:
         return f"the model used more than {deadline_s:g} s of processor time"
+    last = last_line(said)
+    how = f"was ended by signal {-code}" if code < 0 else f"exit code {code}"
+    return last if code == 1 and last else f"{how}: {last or 'it said nothing'}"
+
+
+def last_line(said: Path) -> str:
+    """The last line that is not blank of what a process wrote to stderr, at most 500 characters; "" when there is none."""
     with said.open("rb") as file:
         file.seek(max(0, said.stat().st_size - _STDERR_KEPT))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    last = lines[-1][:500] if lines else "it said nothing"
-    how = f"was ended by signal {-code}" if code < 0 else f"exit code {code}"
-    return last if code == 1 and lines else f"{how}: {last}"
+    return printable(lines[-1])[:500] if lines else ""
+
+
+def printable(text: str) -> str:
+    """The text in one line without control characters: a model's own words are shown in terminals and pull requests."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def cannot(step: str, error: BaseException) -> str:
+    """What a model's own code raised, and what that was raised from, in one line."""
+    cause = error.__cause__
+    detail = f" ({type(cause).__name__}: {_first_line(cause)[:200]})" if cause else ""
+    return f"the model cannot {step}: {type(error).__name__}: {_first_line(error)[:300]}{detail}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _read(answer: Path, payload: Mapping[str, Any], model_dir: Path) -> Golden:
@@ -131,7 +152,7 @@ def _read(answer: Path, payload: Mapping[str, Any], model_dir: Path) -> Golden:
     try:
         data = json.loads(answer.read_bytes())
         return Golden(payload, data["predictions"], data["isolation"], data["mlflow"])
-    except (ValueError, KeyError, TypeError) as e:
+    except (ValueError, KeyError, TypeError, RecursionError) as e:
         raise Error("the isolated process ended without an answer", where=str(model_dir)) from e
 
 
@@ -160,10 +181,7 @@ def main(arguments: list[str]) -> int:
             predictions = scorer.predict(payload)
             answer.write(json.dumps({"predictions": predictions, "isolation": isolation, "mlflow": mlflow_version()}).encode())
         except BaseException as e:  # noqa: BLE001 - the model's own code runs; whatever it raises is the reason
-            text = str(e).strip().partition("\n")[0][:300]
-            cause = e.__cause__
-            detail = f" ({type(cause).__name__}: {str(cause).strip().partition(chr(10))[0][:200]})" if cause else ""
-            sys.stderr.write(f"\nthe model cannot {step}: {type(e).__name__}: {text}{detail}\n")
+            sys.stderr.write(f"\n{cannot(step, e)}\n")
             sys.stderr.flush()
             return 1
     return 0

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mlrelease.errors import Error, UnavailableError
-from mlrelease.serving.golden import LARGEST_ANSWER, Golden, environment
+from mlrelease.serving.golden import LARGEST_ANSWER, Golden, cannot, end_of, environment, last_line, printable
 
 AT_ONCE = min(4, os.cpu_count() or 1)
 """Models tried at the same time; the server that runs beside keeps its turn on the processors."""
@@ -75,20 +75,9 @@ def compute_many(
                 )
             except OSError as e:
                 raise UnavailableError(f"cannot start {python}: {e.strerror}", hint="name an interpreter that exists") from e
-            _wait(child, _STARTUP_S + deadline_s * len(requests))
-        broken = f"the isolated process ended early: {_last_line(said)}"
+            end_of(child, _STARTUP_S + deadline_s * len(requests))
+        broken = f"the isolated process ended early: {last_line(said)[:300] or 'it said nothing'}"
         return tuple(_read(answers / str(n), request, broken) for n, request in enumerate(requests))
-
-
-def _wait(child: subprocess.Popen[bytes], deadline_s: float) -> None:
-    try:
-        child.wait(deadline_s)
-    except subprocess.TimeoutExpired:
-        pass
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # the usual case: the group ended with its leader
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
 
 
 def _read(answer: Path, request: Request, broken: str) -> Golden | Error:
@@ -98,19 +87,12 @@ def _read(answer: Path, request: Request, broken: str) -> Golden | Error:
             return Error(f"the golden predictions are larger than {LARGEST_ANSWER >> 20} MiB", where=where)
         data = json.loads(answer.read_bytes())
         if "error" in data:
-            return Error(str(data["error"])[:600], where=where)
+            return Error(printable(str(data["error"]))[:600], where=where)
         return Golden(request.payload, data["predictions"], data["isolation"], data["mlflow"])
     except FileNotFoundError:
         return Error(broken, where=where)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Error("the isolated process ended without an answer", where=where)
-
-
-def _last_line(said: Path) -> str:
-    with said.open("rb") as file:
-        file.seek(max(0, said.stat().st_size - 4096))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
 
 
 # -- the child ---------------------------------------------------------------------------------------------------------
@@ -185,6 +167,9 @@ def _ended(running: Mapping[int, tuple[int, float]], deadline_s: float) -> Itera
 
 def _try(request: Mapping[str, Any], answer: Path, isolation: Mapping[str, Any]) -> NoReturn:
     """The fork: loads, predicts, writes, and never returns into the loop of its parent."""
+    from mlrelease.serving.isolation import end_with_parent  # noqa: PLC0415 - Linux only
+
+    end_with_parent()  # it has a process group of its own: whoever ends that of its parent does not reach it
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     step = "be loaded"
@@ -196,10 +181,7 @@ def _try(request: Mapping[str, Any], answer: Path, isolation: Mapping[str, Any])
         predictions = scorer.predict(request["payload"])
         content: dict[str, Any] = {"predictions": predictions, "isolation": dict(isolation), "mlflow": mlflow_version()}
     except BaseException as e:  # noqa: BLE001 - the model's own code runs; whatever it raises is the reason
-        text = str(e).strip().partition("\n")[0][:300]
-        cause = e.__cause__
-        detail = f" ({type(cause).__name__}: {str(cause).strip().partition(chr(10))[0][:200]})" if cause else ""
-        content = {"error": f"the model cannot {step}: {type(e).__name__}: {text}{detail}"}
+        content = {"error": cannot(step, e)}
     try:
         _write(answer, content)
     finally:

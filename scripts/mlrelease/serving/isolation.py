@@ -70,8 +70,13 @@ def confine(home: Path, *readable: Path, memory_bytes: int, cpu_s: int) -> tuple
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if _drop_capabilities():
         granted.append("no capabilities")
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)  # after the change of user, which lifts it
+    end_with_parent()  # after the change of user, which lifts it
     return (*granted, f"{memory_bytes >> 20} MiB", f"{cpu_s} s of processor time")
+
+
+def end_with_parent() -> None:
+    """From now on the kernel ends this process when the one that forked it ends."""
+    _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _libc() -> ctypes.CDLL:
@@ -91,17 +96,18 @@ def _leave_network() -> dict[str, str]:
 
 def _limit(*, memory_bytes: int, cpu_s: int, processes: int = 0) -> None:
     limits = [
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, LARGEST_FILE),
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, memory_bytes, memory_bytes),
+        # At the hard limit the kernel sends SIGKILL, and so no SIGXCPU where the soft one is the same (setrlimit(2)).
+        (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),
+        (resource.RLIMIT_FSIZE, LARGEST_FILE, LARGEST_FILE),
+        (resource.RLIMIT_CORE, 0, 0),
     ]
     if processes:
-        limits.append((resource.RLIMIT_NPROC, processes))
-    for limit, value in limits:
-        hard = resource.getrlimit(limit)[1]
-        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(limit, (bound, bound))
+        limits.append((resource.RLIMIT_NPROC, processes, processes))
+    for limit, soft, hard in limits:
+        most = resource.getrlimit(limit)[1]
+        bounds = (soft, hard) if most == resource.RLIM_INFINITY else (min(soft, most), min(hard, most))
+        resource.setrlimit(limit, bounds)
 
 
 def _namespaces() -> list[str]:

@@ -19,8 +19,12 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a mistake of ours
 
     def body(self) -> bytes:
         """The JSON that the client gets."""
-        message = self.message if len(self.message) <= _LONGEST else self.message[: _LONGEST - 1] + "…"
-        return json.dumps({"error_code": self.error_code, "message": message, "field": self.field}).encode()
+        return json.dumps({"error_code": self.error_code, "message": _cut(self.message), "field": _cut(self.field)}).encode()
+
+
+def _cut(text: str) -> str:
+    # Both can hold what the request said: a key of it may be as long as the whole body.
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
 def bad_request(message: str, field: str) -> Refusal:

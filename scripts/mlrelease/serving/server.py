@@ -54,24 +54,34 @@ def _signals_drain(state: ServerState) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listening(listen: str) -> Iterator[socket.socket]:
+    """The listener while the block runs; what the block itself raises is none of its errors."""
+    with _bound(listen) as listener:
+        if not listen.startswith("unix:"):
+            yield listener
+            return
+        path = Path(listen.removeprefix("unix:"))
+        own = path.stat()
+        try:
+            yield listener
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(path.stat(), own):  # a later instance may have bound the same path by now
+                    path.unlink()
+
+
+def _bound(listen: str) -> socket.socket:
     try:
         if not listen.startswith("unix:"):
             host, _, port = listen.rpartition(":")
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=BACKLOG)
-            with listener:
-                yield listener
-            return
-        path = Path(listen.removeprefix("unix:"))
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            _bind(listener, path)
-            own = path.stat()
-            try:
-                yield listener
-            finally:
-                with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(path.stat(), own):  # a later instance may have bound the same path by now
-                        path.unlink()
+            return socket.create_server((host.strip("[]"), int(port)), family=family, backlog=BACKLOG)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _bind(listener, Path(listen.removeprefix("unix:")))
+        except BaseException:
+            listener.close()
+            raise
+        return listener
     except (ValueError, OverflowError) as e:
         raise Error(f"cannot listen on {listen}: it is not host:port", hint="for example 127.0.0.1:8000, or unix:/path") from e
     except OSError as e:
@@ -104,7 +114,10 @@ class _IntoLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one line; library loggers are told apart by `logger`."""
-        text = record.getMessage().strip()
+        try:
+            text = record.getMessage().strip()
+        except Exception:  # noqa: BLE001 - arguments that do not fit the text must not fail the prediction that said it
+            text = str(record.msg)
         if record.levelno < logging.ERROR:
             if (record.name, text) in self._said or len(self._said) >= _DISTINCT_WARNINGS:
                 return

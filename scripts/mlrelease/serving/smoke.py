@@ -20,17 +20,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from mlrelease.errors import Error
 from mlrelease.gates.interface import SmokeReport
 from mlrelease.registries.mlmodel import serving_example
-from mlrelease.serving.golden import environment
+from mlrelease.serving.golden import environment, last_line, printable
 
 LARGEST_REPORT = 64 << 10
-_STDERR_KEPT = 4096
 _PLACE_AT_FAULT = 3
 """The child's exit code when the place could not be made, or has no MLflow: nothing is said of the model."""
 
@@ -92,10 +91,7 @@ def _report(code: int | None, answer: Path, said: Path, deadline_s: float) -> Sm
         return SmokeReport(error=f"it did not load and predict within {deadline_s:g} s")
     if code == -signal.SIGXCPU:
         return SmokeReport(error=f"it used more than {deadline_s:g} s of processor time")
-    with said.open("rb") as file:
-        file.seek(max(0, said.stat().st_size - _STDERR_KEPT))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    last = lines[-1][:500] if lines else "it said nothing"
+    last = last_line(said) or "it said nothing"
     if code == _PLACE_AT_FAULT:
         return SmokeReport(error=last, errored=True)
     if code != 0:
@@ -103,9 +99,21 @@ def _report(code: int | None, answer: Path, said: Path, deadline_s: float) -> Sm
     try:
         if answer.stat().st_size > LARGEST_REPORT:
             raise ValueError("too large")  # noqa: TRY301 - the same end as for what is no report
-        return SmokeReport(**json.loads(answer.read_bytes()))
-    except (ValueError, TypeError):
+        return _checked(json.loads(answer.read_bytes()))
+    except (ValueError, TypeError, RecursionError):
         return SmokeReport(error="it ended without a report")
+
+
+def _checked(data: Mapping[str, Any]) -> SmokeReport:
+    """The report that the child wrote, whose model may have written it. Raises `ValueError` or `TypeError` for any other."""
+    report = SmokeReport(**data)
+    for name, value in asdict(SmokeReport()).items():
+        said = getattr(report, name)
+        if type(said) is not type(value) or (isinstance(said, float) and not 0 <= said < math.inf):
+            raise ValueError(name)
+    if report.rows < 0 or not report.example or report.errored:
+        raise ValueError("said of a model that was tried")
+    return replace(report, error=printable(report.error)[:1000], isolation=printable(report.isolation)[:1000])
 
 
 # ---- the child

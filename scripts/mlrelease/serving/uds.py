@@ -1,4 +1,4 @@
-"""One HTTP request over a unix socket, and nothing else: no pool, no retry, no redirect."""
+"""One HTTP request, over a unix socket or any other connection, and nothing else: no pool, no retry, no redirect."""
 
 from __future__ import annotations
 
@@ -30,8 +30,20 @@ def ask(
     Raises only `OSError` and its kinds: `TimeoutError` when it is late, `ConnectionError` when what comes back is no
     whole HTTP answer.
     """
+    return exchange(_Connection(socket_path, timeout_s), method, path, body, headers, timeout_s=timeout_s)
+
+
+def exchange(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes,
+    headers: Mapping[str, str] | None,
+    *,
+    timeout_s: float,
+) -> Answer:
+    """The answer to one request on a fresh connection, which is closed after it. Raises as `ask` does."""
     end = time.monotonic() + timeout_s
-    connection = _Connection(socket_path, timeout_s)
     try:
         with contextlib.suppress(BrokenPipeError):  # a server may answer, and close, before it has read the whole body
             connection.request(method, path, body or None, {"Connection": "close", **(headers or {})})

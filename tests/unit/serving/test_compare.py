@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mlrelease.serving.compare import differences
 
 NAN = float("nan")
@@ -58,3 +60,66 @@ def test_the_tolerance_is_the_callers():
     """A looser tolerance accepts what a tighter one refuses."""
     assert differences([100.0], [100.5], 0.01) == ""
     assert differences([100.0], [100.5], 0.001)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "rtol", "text"),
+    [
+        ([1.0], [1.0000000001], 0.0, "row 0: expected 1.0, got 1.0000000001"),
+        ([0.1], [0.1 + 1e-11], 1e-12, "row 0: expected 0.1, got 0.10000000001"),
+        ([1.0], [1.1], 0.0, "row 0: expected 1, got 1.1"),
+        ([[1.0], [[2.0, 3.0]]], [[1.0], [[2.0, 4.0]]], 1e-6, "row 1[0][1]: expected 3, got 4"),
+        ({"p": [1.0, 2.0]}, {"p": [1.0, 3.0]}, 1e-6, "'p'[1]: expected 2, got 3"),
+        ({"p": [1.0]}, {"p": [1.0, 2.0]}, 1e-6, "'p': expected 1 values, got 2"),
+        ({"p": 1.0}, [1.0], 1e-6, "expected {'p': 1.0}, got [1.0]"),
+        ([None], [0.0], 1e-6, "row 0: expected None, got 0"),
+        ([float("nan")], ["nan"], 1e-6, "row 0: expected nan, got 'nan'"),
+        ([False], [None], 1e-6, "row 0: expected False, got None"),
+        (["x" * 100], ["y"], 1e-6, "row 0: expected '" + "x" * 58 + "…, got 'y'"),
+        ([1.0, [2.0], "a"], [9.0, [9.0], "b"], 1e-6, "row 0: expected 1, got 9 (and 2 more)"),
+        ([10**400], [10**400 + 1], 1.0, "row 0: expected 1000"),
+    ],
+    ids=[
+        "a tight tolerance shows the digits that differ",
+        "also where they are few",
+        "and no more digits than needed",
+        "deep inside a row",
+        "a column",
+        "the length of a column",
+        "columns against rows",
+        "null is no zero",
+        "NaN is no word",
+        "null is no falsehood",
+        "a long word is cut",
+        "differences of every kind are counted",
+        "integers beyond floats are exact",
+    ],
+)
+def test_a_difference_can_be_seen_in_its_text(expected, actual, rtol, text):
+    """Whole, or as far as a person reads."""
+    found = differences(expected, actual, rtol)
+    assert found == text if "1000" not in text else found.startswith(text)
+
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-(10**20), 10**20) | st.none()
+VALUES = st.recursive(
+    NUMBERS | st.booleans() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(VALUES, VALUES, st.sampled_from([0.0, 1e-6, 0.5]))
+def test_equal_is_equal_both_ways(a, b, rtol):
+    """Everything equals itself, and whether two are equal does not depend on which was expected."""
+    assert differences(a, a, rtol) == ""
+    assert (differences(a, b, rtol) == "") == (differences(b, a, rtol) == "")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(1e-2, 1e6), st.floats(1e-7, 0.1), st.sampled_from([-1, 1]))
+def test_the_tolerance_is_relative_to_the_larger(value, rtol, sign):
+    """Half of it is near enough, twice of it is not."""
+    assert differences([value], [value * (1 + sign * rtol / 2)], rtol) == ""
+    assert differences([value], [value * (1 + 2.5 * rtol)], rtol).startswith("row 0: expected ")

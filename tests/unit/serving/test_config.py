@@ -74,6 +74,22 @@ def _changed(place: tuple, value: object) -> dict:
         pytest.param(_changed(("drain_s",), True), "drain_s: must be a number", id="a boolean for seconds"),
         pytest.param(_changed(("log_requests",), "no"), "log_requests: must be true or false", id="a word for a boolean"),
         pytest.param(_changed(("listen",), "unix:relative"), "listen", id="a relative socket path"),
+        pytest.param(_changed(("listen",), "unix:/a\0b"), "at most 107 bytes", id="a zero in the socket's path"),
+        pytest.param(_changed(("listen",), "h:" + "1" * 5000), "neither unix:/path nor host:port", id="a port without end"),
+        pytest.param(_changed(("listen",), ":80"), "neither unix:/path nor host:port", id="no host"),
+        pytest.param(_changed(("listen",), "h:٨٠"), "neither unix:/path nor host:port", id="digits of another script"),
+        pytest.param(_changed(("drain_s",), 10**400), "drain_s: must be a number, 0 or more", id="seconds without end"),
+        pytest.param(_changed(("drain_s",), float("inf")), "drain_s: must be a number, 0 or more", id="infinite seconds"),
+        pytest.param(_changed(("drain_s",), float("nan")), "drain_s: must be a number, 0 or more", id="NaN for seconds"),
+        pytest.param(_changed(("models", 0, "digest"), "SHA256:" + "a" * 64), "models[0].digest: not", id="capitals"),
+        pytest.param(_changed(("models", 0, "digest"), DIGEST + "\n"), "models[0].digest: not", id="a line break after it"),
+        pytest.param(_changed(("models", 0, "golden"), [1]), "models[0].golden: must be an object", id="golden that is a list"),
+        pytest.param(
+            _changed(("models", 0, "golden"), {"payload": [], "predictions": 1}), "payload (an object)", id="a list to ask"
+        ),
+        pytest.param(_changed(("models", 0, "path"), ""), "models[0].path: must not be empty", id="no folder"),
+        pytest.param(_changed(("models",), {"risk": 1}), "models: must be a list", id="models by name"),
+        pytest.param(_changed(("run_id",), None), "run_id: must be a string", id="null for a word"),
         pytest.param(_changed(("listen",), "unix:/" + "x" * 107), "at most 107 bytes", id="a socket path too long"),
         pytest.param(_changed(("listen",), "localhost"), "neither unix:/path nor host:port", id="no port"),
         pytest.param(_changed(("listen",), "localhost:99999"), "neither unix:/path nor host:port", id="a port too high"),
@@ -86,7 +102,11 @@ def test_a_wrong_configuration_names_the_key(data, text):
     assert text in caught.value.message
 
 
-@pytest.mark.parametrize("content", [None, b"{", b"\xff"], ids=["missing", "not JSON", "not UTF-8"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"{", b"\xff", b"[" * 200_000, b"[]"],
+    ids=["missing", "not JSON", "not UTF-8", "nested without end", "no object"],
+)
 def test_an_unreadable_file_is_named(tmp_path, content):
     """The error says which file."""
     file = tmp_path / "config.json"
@@ -95,3 +115,15 @@ def test_an_unreadable_file_is_named(tmp_path, content):
     with pytest.raises(Error) as caught:
         read_config(file)
     assert caught.value.where == str(file)
+
+
+@pytest.mark.parametrize("listen", ["unix:/" + "x" * 106, "localhost:0", "[::1]:65535", "0.0.0.0:1"])
+def test_every_address_that_can_be_listened_on_is_taken(listen):
+    """The longest path, the first and the last port, and brackets around IPv6."""
+    assert config_from_json(_changed(("listen",), listen)).listen == listen
+
+
+@pytest.mark.parametrize("key", ["bundle", "image", "instance", "runtime", "run_id"])
+def test_what_may_be_unknown_may_be_empty(key):
+    """A server without a registry has no bundle; one without a runtime finds out."""
+    assert getattr(config_from_json(_changed((key,), "")), key) == ""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from mlrelease.targets.local import launch
 
 
@@ -33,3 +34,28 @@ def test_what_cannot_be_run_is_one_line(tmp_path):
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
         assert str(path) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("{", "JSONDecodeError"),
+        ("[]", "TypeError"),
+        ("{}", "KeyError"),
+        ('{"argv": [], "env": {}}', "IndexError"),
+        ('{"argv": ["/bin/true"], "env": {"A": 1}}', "TypeError"),
+        ('{"argv": ["/bin/true"]}', "KeyError"),
+        ('{"argv": ["/bin/true", "a\\u0000b"], "env": {"SECRET": "hunter2"}}', "ValueError"),
+    ],
+    ids=["half a file", "a list", "nothing in it", "no program", "a number", "no environment", "a zero in an argument"],
+)
+def test_a_damaged_file_is_one_line_without_what_is_in_it(tmp_path, text, kind):
+    """The environment may hold a secret, and the line goes into the log of the instance."""
+    file = tmp_path / "x.run"
+    file.write_text(text)
+    with pytest.raises(SystemExit) as caught:
+        launch.main(str(file))
+    said = str(caught.value.code)
+    assert said.startswith(f"{file}: cannot be run: {kind}: ")
+    assert "\n" not in said
+    assert "hunter2" not in said

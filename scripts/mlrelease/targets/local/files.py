@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -110,7 +111,8 @@ class Layout:
             temporary.replace(path)
             _sync_folder(path.parent)
         except OSError as e:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a folder that is read-only refuses this too: the first reason is told
+                temporary.unlink(missing_ok=True)
             raise Error(
                 f"{path.name} cannot be written: {e.strerror}",
                 hint="free some space, or give this user the folder",
@@ -134,7 +136,7 @@ def read_json(path: Path) -> Any:
         return None
     except OSError as e:
         raise Error(f"{path.name} cannot be read: {e.strerror}", where=str(path)) from e
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise Error(
             f"{path.name} is damaged",
             hint="move it away; the next deploy writes what runs again",

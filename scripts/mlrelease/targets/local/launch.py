@@ -17,7 +17,7 @@ def main(path: str) -> None:
         with open(path, "rb") as file:  # noqa: PTH123 - pathlib would double the start-up time
             spec = json.load(file)
         os.execve(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - becoming another program is the purpose
-    except (OSError, ValueError, KeyError) as e:
+    except (OSError, ValueError, LookupError, TypeError) as e:
         sys.exit(f"{path}: cannot be run: {type(e).__name__}: {e}")
 
 

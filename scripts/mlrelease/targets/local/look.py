@@ -192,6 +192,6 @@ def _identity(body: bytes) -> Identity | None:
         data = json.loads(body)
         models = tuple(sorted((str(m["name"]), str(m["version"]), str(m["digest"])) for m in data["models"]))
         texts = {k: str(data[k]) for k in ("service", "bundle", "image", "instance", "runtime", "started_at")}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return Identity(**texts, models=models)

@@ -41,11 +41,11 @@ def parse(text: str) -> Listen:
     """The listener that `host:port` means. Raises `Error` for anything else and for a host that has no address."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < _PORTS:
+    if not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or not 0 < int(port) < _PORTS:
         raise Error(f"target.listen is not host:port: {text}", hint="for example 127.0.0.1:8080")
     try:
         found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
-    except OSError as e:
+    except (OSError, ValueError) as e:  # ValueError: a name that has no form on the wire, such as a label of 64 characters
         raise Error(f"target.listen names a host without an address: {host}", hint="for example 127.0.0.1:8080") from e
     # IPv4 first where a name has both: that is what `curl localhost` users and health checks expect.
     found.sort(key=lambda item: item[0] != socket.AF_INET)

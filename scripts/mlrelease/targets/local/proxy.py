@@ -70,10 +70,7 @@ class Proxy:
 
     def table(self) -> Table:
         """The routing table that is in force."""
-        try:
-            return self._table(self.admin.status())
-        except OSError:
-            return self._table(None)
+        return self._table(self._status())
 
     def ensure(self, found: Callable[[], Sequence[Found]]) -> None:
         """Sees to it that a supervised Envoy serves the recorded routes on the listener, confirmed.
@@ -93,7 +90,8 @@ class Proxy:
         )
         listening = self._on_disk("lds")[0].partition("-")[0] == xds.content_hash(self._listener(listen))
         if fits and listening:
-            self._mend(self.table(), listen)
+            status = self._status()
+            self._mend(self._table(status), listen, status)
             self._confirm_all(self.admin, DEADLINES_S["proxy.confirm"])
             self._end_others(found(), keep=running.token if running else "")
             return
@@ -226,15 +224,21 @@ class Proxy:
         except OSError as e:
             get("target.local").warning("proxy cannot be drained", pid=proxy.pid, error=type(e).__name__)
 
-    def _mend(self, table: Table, listen: port.Listen) -> None:
-        """Writes the files again when one is not what is recorded; all at once, for each move makes Envoy read them all."""
+    def _mend(self, table: Table, listen: port.Listen, status: Status | None = None) -> None:
+        """Writes the files again when one is not what is recorded, or not what the proxy with this status goes by.
+
+        All at once, for each move makes Envoy read them all.
+        """
+        taken = status.versions if status else {}
         wanted = self._hashed(table, listen)
         found = {kind: self._on_disk(kind) for kind in xds.RESOURCES}
         if not read_tables(self._layout) and all(intact for _, intact in found.values()):
             # The table was lost and the files were not: what they say goes on until a pass routes anew.
             return
         if wanted.hashes == table.hashes and all(
-            intact and version.partition("-")[0] == wanted.hashes[kind] for kind, (version, intact) in found.items()
+            # One that comes up has taken none yet: it is waited for.
+            intact and version.partition("-")[0] == wanted.hashes[kind] and taken.get(kind, "") in ("", version)
+            for kind, (version, intact) in found.items()
         ):
             return
         write_tables(self._layout, wanted)
@@ -308,6 +312,12 @@ class Proxy:
                 raise Error("the proxy did not come up in time" if starting else "the proxy did not confirm its configuration")
             time.sleep(_POLL_S)
 
+    def _status(self) -> Status | None:
+        try:
+            return self.admin.status()
+        except OSError:
+            return None
+
     def _hashed(self, table: Table, listen: port.Listen) -> Table:
         hashes = {kind: xds.content_hash(resources) for kind, resources in self._resources(table, listen).items()}
         return replace(table, hashes=hashes)
@@ -346,7 +356,12 @@ class Proxy:
 
     def _running(self) -> Running | None:
         data = read_json(self._layout.proxy)
-        return Running(**data) if data else None
+        try:
+            return Running(**data) if data else None
+        except TypeError as e:
+            raise Error(
+                "proxy.json is damaged", hint="move it away; the next deploy starts a proxy", where=str(self._layout.proxy)
+            ) from e
 
     def _socket(self, token: str) -> str:
         return self._layout.socket(f"a{token}")

@@ -77,16 +77,27 @@ class Table:
     hashes: Mapping[str, str] = field(default_factory=dict)
 
 
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "str": str,
+    "BundleId": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+}
+
+
 def read_records(layout: Layout) -> dict[str, Record]:
     """All records by id. Raises `Error` that names a damaged one."""
-    known = {f.name for f in fields(Record)}
+    known = {f.name: _KINDS[str(f.type)] for f in fields(Record)}
     found: dict[str, Record] = {}
     for path in sorted(layout.instances.glob("*.json")):
         data = read_json(path)
         if data is None:
             continue
         try:
-            found[path.stem] = Record(**{key: value for key, value in data.items() if key in known})
+            record = found[path.stem] = Record(**{key: value for key, value in data.items() if key in known})
+            if record.id != path.stem or not all(isinstance(getattr(record, n), kind) for n, kind in known.items()):
+                raise TypeError("a value of another kind")  # noqa: TRY301 - the same end as for a key that is missing
         except (TypeError, AttributeError) as e:
             raise Error("the record of an instance is damaged", hint="move it away and deploy again", where=str(path)) from e
     return found
@@ -114,7 +125,7 @@ def read_tables(layout: Layout) -> tuple[Table, ...]:
         return ()
     try:
         return tuple(_table(item) for item in data["tables"])
-    except (KeyError, TypeError, AttributeError) as e:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as e:
         raise Error("routes.json is damaged", hint="move it away and deploy again", where=str(layout.routes)) from e
 
 
@@ -134,13 +145,20 @@ def old_logs(layout: Layout, records: Mapping[str, Record]) -> list[Path]:
     gone = [p for p in layout.logs.glob("*-*.log*") if p.name.partition(".log")[0] not in records]
     kept: set[str] = set()
     old: list[Path] = []
-    for path in sorted(gone, key=lambda p: p.stat().st_mtime, reverse=True):
+    for path in sorted(gone, key=_modified, reverse=True):
         name = path.name.partition(".log")[0]
         if name in kept or len(kept) < KEPT_LOGS:
             kept.add(name)
         else:
             old.append(path)
     return old
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0  # another pass has removed it meanwhile
 
 
 def _table(data: Any) -> Table:

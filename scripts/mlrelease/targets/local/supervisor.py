@@ -92,7 +92,8 @@ class Supervisor:
     def generation(self) -> int:
         """The present generation; 0 before the first."""
         data = read_json(self._layout.supervisor)
-        return int(data["generation"]) if isinstance(data, dict) and "generation" in data else 0
+        number = data.get("generation") if isinstance(data, dict) else 0
+        return number if isinstance(number, int) else 0
 
     def folder(self) -> Path:
         """The present generation's folder."""
@@ -144,7 +145,7 @@ class Supervisor:
         for program in programs:
             spec = {"argv": list(program.argv), "env": dict(program.env)}
             self._layout.write_json(program.run_file, spec)
-            self._layout.write(folder / f"{program.name}.conf", _section(program).encode())
+            self._layout.write(folder / f"{program.name}.conf", _section(program, self._layout.root).encode())
         self._call("reloadConfig")
         for program in programs:
             self._call("addProcessGroup", program.name, accept=(_ALREADY_ADDED,))
@@ -244,9 +245,11 @@ def _configuration(generation: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(program: Program) -> str:
+def _section(program: Program, root: Path) -> str:
     launcher = Path(__file__).with_name("launch.py")
-    command = shlex.join([sys.executable, "-I", "-S", str(launcher), str(program.run_file)]).replace("%", "%%")
+    # Relative to the state folder, as in `_configuration`: no quoting keeps supervisor from reading ` ;` as a comment.
+    run_file = program.run_file.relative_to(root)
+    command = shlex.join([sys.executable, "-I", "-S", str(launcher), str(run_file)]).replace("%", "%%")
     # startsecs=0 for instances: no state of its own for the first second, so that an exit code is final whenever it
     # comes. The proxy has one second, so that one which cannot start is tried with growing pauses, not in a storm.
     restart = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,9 +17,8 @@ from mlrelease.log import get
 from mlrelease.model.bundle import Bundle, BundleId
 from mlrelease.model.live import Answer, Instance, Launch, Observation
 from mlrelease.plan.drift import identity_mismatch
-from mlrelease.serving.uds import ask
+from mlrelease.serving.uds import ask, exchange
 from mlrelease.targets.local import orphans, port
-from mlrelease.targets.local.client import ask_listener
 from mlrelease.targets.local.files import Layout, remove
 from mlrelease.targets.local.instances import SERVER, Instances
 from mlrelease.targets.local.look import Word, instance, listen_to, look, stray_socket, survey, tail
@@ -209,7 +209,8 @@ class LocalTarget:
         routed = next((t.services[service] for t in read_tables(self._layout) if service in t.services), None)
         prefix = routed.prefix if routed else f"/{service}/"
         address = port.parse(self._listen).reachable
-        return ask_listener(address, method, prefix.rstrip("/") + path, body, headers, timeout_s=timeout_s)
+        connection = http.client.HTTPConnection(*address, timeout=timeout_s)
+        return exchange(connection, method, prefix.rstrip("/") + path, body, headers, timeout_s=timeout_s)
 
     def logs(self, instance: str, *, lines: int) -> Iterator[str]:
         """The last lines that an instance wrote, oldest first; those of one that is gone too, for a while."""

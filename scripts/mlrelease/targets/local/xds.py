@@ -32,11 +32,6 @@ class Versioned:
     version: str
     data: bytes
 
-    @property
-    def hash(self) -> str:
-        """The part of the version that names the content."""
-        return self.version.partition("-")[0]
-
 
 def cluster_name(service: str, bundle: BundleId) -> str:
     """The cluster of one bundle of a service."""
