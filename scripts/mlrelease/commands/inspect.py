@@ -69,7 +69,7 @@ def predict(workspace: Workspace, environment: str, service: str, *, data: str, 
         ) from error
     try:
         body: Any = json.loads(answer.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = answer.body.decode(errors="replace")[:500]
     names = ("x-model-version", "x-bundle", "x-revision", "x-request-id")
     headers = {name: answer.headers[name] for name in names if name in answer.headers}

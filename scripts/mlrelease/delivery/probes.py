@@ -162,7 +162,7 @@ def parse_identity(answer: Answer) -> Identity:
             started_at=data["started_at"],
             models=tuple(sorted((m["name"], m["version"], m["digest"]) for m in data["models"])),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Error(f"/identity answered {answer.status} with no identity in it") from error
 
 
@@ -244,7 +244,7 @@ def _wrong(answer: Answer, artifact: Artifact) -> str:
         return f"status {answer.status}"
     try:
         predictions = json.loads(answer.body)["predictions"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "no predictions in the answer"
     golden = artifact.golden or {}
     return differences(golden["predictions"], predictions, artifact.golden_rtol)

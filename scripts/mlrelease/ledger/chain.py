@@ -47,7 +47,7 @@ def link(environment: str, name: str, data: bytes) -> Link:
         event = event_from_json(content)
         prev = str(content.get("prev", ""))
         problem = "" if event.environment == environment else f"belongs to {event.environment}"
-    except (ValueError, KeyError, TypeError, AttributeError) as e:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         event = UnknownEvent(DAMAGED, name, environment, 0.0, "")
         prev, problem = "", f"is not an event ({type(e).__name__})"
     if not problem and not _NAME.fullmatch(name):

@@ -55,7 +55,7 @@ class Heartbeat:
             return None
         try:
             content = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             get("ledger").warning("heartbeat is damaged", environment=environment)
             return None
         return content if isinstance(content, dict) else None

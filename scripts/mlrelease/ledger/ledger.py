@@ -389,7 +389,7 @@ class Ledger:
                 continue
             try:
                 content = json.loads(found[path])
-            except ValueError as e:
+            except (ValueError, RecursionError) as e:
                 raise Error(f"{path} in the ledger is damaged", hint="git log mlrelease/ledger shows who wrote it") from e
             if isinstance(content, dict):
                 contents[key] = content

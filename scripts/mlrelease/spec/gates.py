@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+import sys
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
@@ -29,7 +30,7 @@ def _tolerance(value: object) -> float | str:
     """A share such as `5%`, or a plain number of the metric's own unit; neither below zero."""
     if isinstance(value, str) and re.fullmatch(PERCENT, value):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= sys.float_info.max:
         return value
     raise WrongValueError("bad-value", "not a tolerance", "a percentage such as 5%, or a number of 0 or more")
 

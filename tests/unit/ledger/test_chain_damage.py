@@ -122,12 +122,19 @@ EVENT = event_to_json(held(1)) | {"prev": ""}
         (ONE, {}, "is not an event (KeyError)"),
         (ONE, EVENT | {"at": "yesterday"}, "is not an event (ValueError)"),
         (ONE, EVENT | {"kind": "deploy_finished"}, "is not an event (KeyError)"),
+        (ONE, b"[" * 100_000, "is not an event (RecursionError)"),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_what_a_link_says_of_itself(name, content, problem):
     """Whatever is wrong with a file, it is a link with a digest, so that the height counts it."""
-    data = stored(content) if isinstance(content, dict) else json.dumps(content).encode()
+    data = (
+        content
+        if isinstance(content, bytes)
+        else stored(content)
+        if isinstance(content, dict)
+        else json.dumps(content).encode()
+    )
     one = link("staging", name, data)
     assert (one.name, one.digest, one.problem) == (name, str(sha256_digest(data)), problem)
     if problem.startswith("is not an event"):

@@ -125,6 +125,7 @@ def test_an_entry_becomes_a_gate_with_the_options_that_it_names(text, options):
         ("gate: metric, metric: rmse, max: 1, max_regression: -0.1", "bad-value", 58, "not a tolerance", None),
         ("gate: metric, metric: rmse, max: 1, max_regression: .inf", "bad-value", 58, "not a tolerance", None),
         ("gate: metric, metric: rmse, max: 1, max_regression: true", "bad-value", 58, "not a tolerance", None),
+        (f"gate: metric, metric: rmse, max: 1, max_regression: 1{'0' * 400}", "bad-value", 58, "not a tolerance", None),
         (
             "gate: metric, metric: rmse, max: 1, direction: up",
             "bad-value",

@@ -102,7 +102,7 @@ def _said(refusal: Refusal) -> tuple[str, str]:
         return "", ""
     try:
         data: Any = json.loads(refusal.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(data, dict):
         return "", ""

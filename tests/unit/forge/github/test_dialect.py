@@ -57,6 +57,7 @@ def said(text):
         (403, said("rate limit"), {"X_RateLimit_Remaining": "12", "X_RateLimit_Reset": "1800000030"}, 60),
         (429, None, {}, 60),
         (429, b"<html>", {"kind": "text/html"}, 60),
+        (429, b"[" * 100_000, {}, 60),
     ],
     ids=[
         "until it resets, by GitHub's clock", "the same with 429", "it resets now", "it has reset already",
