@@ -63,7 +63,7 @@ def said(text):
         "until it resets, by GitHub's clock", "the same with 429", "it resets now", "it has reset already",
         "no clock of GitHub's", "a date that is none", "as long as it asks", "at once", "what it asks for comes first",
         "a secondary limit", "its older name", "a reset that is none", "some are left: a secondary one", "no words",
-        "a page instead of words",
+        "a page instead of words", "nesting without end",
     ],
 )  # fmt: skip
 def test_a_limit_is_waited_for_and_nothing_was_done(status, body, headers, seconds):
