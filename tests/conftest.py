@@ -9,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -16,8 +17,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 # find nobody listening.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# No test depends on the speed of the machine.
-hypothesis.settings.register_profile("mlrelease", deadline=None)
+# No test depends on the speed of the machine, nor on luck: other examples come with `--hypothesis-profile search`.
+hypothesis.settings.register_profile("mlrelease", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None)
 hypothesis.settings.load_profile("mlrelease")
 
 _SCRUBBED = ("CI", "NO_COLOR", "FORCE_COLOR", "XDG_STATE_HOME", "XDG_CACHE_HOME", "INVOCATION_ID")
@@ -53,6 +55,7 @@ def _scrubbed_environment(monkeypatch, tmp_path_factory):
     (home / ".gitconfig").write_text(
         "[user]\n\tname = Test\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n[commit]\n\tgpgsign = false\n"
     )
+    structlog.contextvars.clear_contextvars()  # a run id of an earlier test
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
 

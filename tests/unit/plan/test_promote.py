@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from mlrelease.model.bundle import IMAGE, model_key
 from mlrelease.model.when import iso
@@ -245,7 +245,7 @@ versions = st.fixed_dictionaries({"A": st.sampled_from("123"), "B": st.sampled_f
 steps = st.lists(st.tuples(versions, st.sampled_from("12"), st.sampled_from(["ok", "fail"])), min_size=1, max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(steps, steps, st.sampled_from([0.0, 90.0]))
 def test_what_is_promoted_is_never_blocked_for_its_promotion(there, here, soak_s):
     """Whatever both went through: once the pins that may move have moved, the plan waits for nothing but time."""
