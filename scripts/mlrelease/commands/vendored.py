@@ -48,6 +48,17 @@ class Line:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is in the work tree, what was written there, what this mlrelease ships for the environments, a line for each."""
+
+    made_by: str
+    there: Mapping[str, bytes]
+    recorded: Mapping[str, str] | None
+    shipped: Mapping[str, bytes]
+    lines: tuple[Line, ...]
+
+
 def with_record(files: Mapping[str, bytes], kept: Mapping[str, str] | None = None) -> dict[str, bytes]:
     """The files with the record of what was written, and the version that wrote it; `kept` is recorded of files left alone."""
     hashes = {**(kept or {}), **{path: sha256_digest(data) for path, data in files.items()}}
@@ -62,13 +73,10 @@ def upgrade(workspace: Workspace, *, dry_run: bool) -> Report:
     Raises `UsageError` when there is nothing of mlrelease here, `Error` when a newer mlrelease made the repository.
     """
     git = workspace.git
-    made_by = _made_by(workspace)
     head = git.head()
-    there = _there(workspace)
     committed = {path: source.data for place in _PLACES for path, source in git.tree(head, place).items()} if head else {}
-    recorded = _record(there)
-    shipped = vendored_files(workspace.worktree_spec().environments.values(), branch=workspace.branch.branch)
-    lines = [_judge(git, path, data, there.get(path), recorded) for path, data in shipped.items()]
+    found = _judged(workspace)
+    there, recorded, shipped, lines = found.there, found.recorded, found.shipped, list(found.lines)
     # What a killed run wrote and did not commit is "current" here, and still to be committed.
     changed = {
         line.path: shipped[line.path]
@@ -89,7 +97,7 @@ def upgrade(workspace: Workspace, *, dry_run: bool) -> Report:
     sha = ""
     if changed and not dry_run:
         sha = put(workspace, changed, f"Upgrade the vendored files to mlrelease {version()}\n", commit=True)
-    return _report(lines, made_by, sha, pending=bool(changed) and dry_run)
+    return _report(lines, found.made_by, sha, pending=bool(changed) and dry_run)
 
 
 def behind(workspace: Workspace) -> tuple[str, ...]:
@@ -97,12 +105,7 @@ def behind(workspace: Workspace) -> tuple[str, ...]:
 
     Raises as `upgrade` does.
     """
-    _made_by(workspace)
-    there = _there(workspace)
-    recorded = _record(there)
-    shipped = vendored_files(workspace.worktree_spec().environments.values(), branch=workspace.branch.branch)
-    lines = (_judge(workspace.git, path, data, there.get(path), recorded) for path, data in shipped.items())
-    return tuple(sorted(line.path for line in lines if line.what in (What.ADDED, What.REPLACED)))
+    return tuple(sorted(line.path for line in _judged(workspace).lines if line.what in (What.ADDED, What.REPLACED)))
 
 
 def deploy_again(workspace: Workspace, environments: Mapping[str, EnvironmentSpec]) -> dict[str, bytes]:
@@ -120,6 +123,14 @@ def deploy_again(workspace: Workspace, environments: Mapping[str, EnvironmentSpe
     record = json.loads(there[RECORD])
     record["files"][DEPLOY] = sha256_digest(made)
     return {DEPLOY: made, RECORD: json.dumps(record, indent=2, sort_keys=True).encode() + b"\n"}
+
+
+def _judged(workspace: Workspace) -> Judged:
+    made_by, there = _made_by(workspace), _there(workspace)
+    recorded = _record(there)
+    shipped = vendored_files(workspace.worktree_spec().environments.values(), branch=workspace.branch.branch)
+    lines = tuple(_judge(workspace.git, path, data, there.get(path), recorded) for path, data in shipped.items())
+    return Judged(made_by, there, recorded, shipped, lines)
 
 
 def _there(workspace: Workspace) -> dict[str, bytes]:
