@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mlrelease.commands.doctor.github.asking import Asked
 from mlrelease.errors import Error
-from mlrelease.forge.github import checks, comments, deployments, dispatch, environments, issues, pulls, releases, repository
+from mlrelease.forge.github import checks, comments, deployments, environments, issues, pulls, releases
 from mlrelease.forge.github.client import GitHub
-from mlrelease.forge.github.errors import ForbiddenError
+from mlrelease.forge.github.errors import ForbiddenError, NotFoundError
 from support.github_desk import Desk, client, desk
 from support.github_server import running_github
 
@@ -101,25 +102,29 @@ def secrets(at: Desk, github: GitHub) -> None:
 def workflows(at: Desk, github: GitHub) -> None:
     """And their runs."""
     at.hub.add_run(at.name, workflow="reconcile.yml")
-    assert len(repository.workflows(github)) == len(repository.runs(github, "reconcile.yml")) == 1
+    asked = Asked(github, "main", "a token")
+    assert len(asked.list_of("actions/workflows")) == 1
+    assert len(asked.get("actions/workflows/reconcile.yml/runs")["workflow_runs"]) == 1
 
 
 def rules(at: Desk, github: GitHub) -> None:
     """Of the tracked branch."""
     at.hub.protect(at.name, "main")
-    assert repository.branch_rules(github, "main")
-    assert repository.rulesets(github)
+    asked = Asked(github, "main", "a token")
+    assert asked.list_of("rules/branches/main")
+    assert asked.rulesets()
 
 
 def classic(at: Desk, github: GitHub) -> None:
-    """None is an answer; a refusal is not."""
-    assert repository.protection(github, "main") is None
+    """That there is none is an answer; a refusal is not."""
+    with pytest.raises(NotFoundError, match="Branch not protected"):
+        github.get("branches/main/protection")
 
 
 def codeowners(at: Desk, github: GitHub) -> None:
     """Of a file that is there."""
     at.hub.commit(at.name, "main", {"CODEOWNERS": "* @ann\n"})
-    assert repository.codeowners_errors(github) == ()
+    assert github.get("codeowners/errors") == {"errors": []}
 
 
 def release(at: Desk, github: GitHub) -> None:
@@ -127,16 +132,6 @@ def release(at: Desk, github: GitHub) -> None:
     made = releases.draft(github, tag="v1.0.0", name="v1.0.0", body="", target=at.main)
     releases.upload(github, made, "a.txt", b"a", "text/plain")
     assert releases.publish(github, made.id).draft is False
-
-
-def start(at: Desk, github: GitHub) -> None:
-    """By its file."""
-    dispatch.workflow(github, "rollback.yml", "main", {})
-
-
-def event(at: Desk, github: GitHub) -> None:
-    """For all workflows that listen."""
-    dispatch.repository(github, "mlrelease-bump", {})
 
 
 SUBJECTS: dict[str, Callable[[Desk, GitHub], None]] = {
@@ -155,8 +150,6 @@ SUBJECTS: dict[str, Callable[[Desk, GitHub], None]] = {
     "the classic protection of a branch": classic,
     "errors in CODEOWNERS": codeowners,
     "a release with its assets": release,
-    "starting a workflow": start,
-    "an event for the repository": event,
 }
 
 

@@ -36,6 +36,28 @@ GIT_IDENTITY = {
     for who in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "Test"), ("EMAIL", "t@example.com"))
 }
+NEAREST = """\
+import mlflow.pyfunc
+import numpy as np
+from mlflow.models import set_model
+
+CENTRES = np.array({centres})
+
+
+class Nearest(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        away = model_input.to_numpy(dtype=float)[:, None, :] - CENTRES
+        return np.argmin((away**2).sum(axis=2), axis=1)
+
+
+set_model(Nearest())
+"""
+"""A classifier by the nearest mean, as code: a server of it starts in less than half the time of one with scikit-learn."""
+SCAN = """\
+  - gate: scan
+    allow: ["loader:mlflow.pyfunc.loaders.code_model", "file:model.py"]
+"""
+"""Models that are code have to be allowed by name."""
 KILLED_PASS = Path(__file__).with_name("killed_pass.py")
 
 
@@ -153,6 +175,11 @@ class Estate:
             str(self.state),
             cwd=self.root,
         )
+        file = self.laptop / "environments/production/environment.yaml"
+        text = file.read_text()
+        assert "  - gate: scan\n" in text
+        file.write_text(text.replace("  - gate: scan\n", SCAN))
+        self.commit("Models may be code", push=False)
         for version in ("2", "1"):
             done = self.cli("bump", "production", "wine", "--to", version)
             assert "stored in the ledger" in done.stdout
@@ -165,14 +192,14 @@ class Estate:
     def _register(self) -> None:
         from mlflow import MlflowClient
         from sklearn.datasets import load_wine
-        from sklearn.linear_model import LogisticRegression
 
         if {v.version for v in MlflowClient(self.uri).search_model_versions("name='wine'")} >= {"1", "2"}:
             return
         rows, classes = load_wine(return_X_y=True, as_frame=True)
-        for strength in (1.0, 0.0001):
-            model = LogisticRegression(C=strength, max_iter=50).fit(rows, classes)
-            register(self.uri, "wine", model, input_example=rows.head(40))
+        for every in (1, 5):
+            centres = rows[::every].groupby(classes[::every]).mean().to_numpy().tolist()
+            self.root.joinpath("model.py").write_text(NEAREST.format(centres=centres))
+            register(self.uri, "wine", self.root / "model.py", input_example=rows.head(40), requirements=("numpy",))
 
     def pin(self, version: str, *, push: bool = True) -> str:
         """One commit that pins the version, written by hand."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlrelease.model.bundle import ModelPin
 from mlrelease.spec.edit import set_model_pin
 from mlrelease.targets.local.target import LocalTarget
+from support.estate import SCAN
 from support.fake_registry import pin_of
 from support.local_target import end_all, free_port
 from support.served import save_code
@@ -24,12 +25,6 @@ version: "{version}"
 digest: {digest}
 """
 
-
-SCAN = """\
-  - gate: scan
-    allow: ["loader:mlflow.pyfunc.loaders.code_model", "file:model.py"]
-"""
-"""The models of `tiny_model` are code, which an environment has to allow by name."""
 
 MARK = b"@ANSWER@"
 

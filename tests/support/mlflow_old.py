@@ -33,7 +33,16 @@ def old_python() -> Path:
 
 def _build(folder: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True, timeout=BUILD_S)
-    command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS]
+    command = [
+        folder / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "--disable-pip-version-check",
+        *REQUIREMENTS,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S, check=False)
     if done.returncode and _OUT_OF_REACH.search(done.stderr):
         pytest.skip(f"MLflow 2.22 cannot be installed here: {done.stderr.strip().splitlines()[-1]}")

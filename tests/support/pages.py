@@ -19,6 +19,7 @@ from types import MappingProxyType
 import psutil
 from mlrelease.delivery.agent import agent_pid
 from support.estate import GIT_IDENTITY, until
+from support.program import typed
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -107,11 +108,15 @@ class Reader:
         if line.where == "you" and command.startswith("cd "):
             self.you = self.you / command.removeprefix("cd ")
             return ""
+        folder = self.host.parent / "typed"
+        variables, forker = typed(folder)
+        environ = self.environ() | variables
         done = subprocess.run(
             # The last line keeps bash from becoming the command: some ask by which shell they are called.
             ["bash", "-euo", "pipefail", "-c", f"{command}\n:"],
             cwd=self.host if line.where == "host" else self.you,
-            env=self.environ(),
+            env=environ | {"PATH": f"{folder}{os.pathsep}{environ['PATH']}"},
+            pass_fds=[forker],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -150,14 +155,15 @@ class Reader:
 
         def left() -> list[psutil.Process]:
             found = psutil.process_iter(["pid", "cmdline"])
-            return [p for p in found if any(folder in word for word in p.info["cmdline"] or () for folder in folders)]
+            mine = [p for p in found if any(folder in word for word in p.info["cmdline"] or () for folder in folders)]
+            # supervisors first: one that still lives starts another for each that ends
+            return sorted(mine, key=lambda p: "supervisor.supervisord" not in p.info["cmdline"])
 
-        # Until none is left: a supervisor that still lives starts another for each that ends.
         while processes := left():
             for process in processes:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-                    process.wait(10)
+            psutil.wait_procs(processes, 10)
 
 
 def anchors(page: Path) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 COMMAND = (sys.executable, "-m", "mlrelease.cli")
 FORKER = Path(__file__).with_name("forker.py")
+TYPED = Path(__file__).with_name("typed.py")
 _ASKING = threading.Lock()
 
 
@@ -48,6 +49,17 @@ def program(
                 os.kill(child, signal.SIGKILL)
                 raise subprocess.TimeoutExpired([*COMMAND, *arguments], timeout, _all(out), _all(err)) from None
         return _ended(arguments, code, _all(out), _all(err))
+
+
+def typed(folder: Path) -> tuple[dict[str, str], int]:
+    """Puts a `mlrelease` into the folder that is `program` for a shell; the variables and the descriptor which that needs."""
+    folder.mkdir(exist_ok=True)
+    command = folder / "mlrelease"
+    if not command.exists():
+        command.write_text(f"#!{sys.executable} -IS\n{TYPED.read_text()}")
+        command.chmod(0o755)
+    forker = _forker().fileno()
+    return {"MLRELEASE_TEST_FORKER": str(forker), "MLRELEASE_TEST_REAL": str(Path(sys.executable).parent / "mlrelease")}, forker
 
 
 def _ended(arguments: tuple[str, ...], code: int, out: bytes, err: bytes) -> subprocess.CompletedProcess[str]:

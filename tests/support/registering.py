@@ -13,8 +13,18 @@ from tempfile import TemporaryDirectory
 
 import mlflow
 import mlflow.data
+import mlflow.pyfunc
 import numpy as np
-from sklearn.dummy import DummyClassifier
+
+
+class Constant(mlflow.pyfunc.PythonModel):
+    """Answers its version. A model of scikit-learn would cost each of these programs two seconds of imports."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def predict(self, context, model_input, params=None):
+        return [self.version] * len(model_input)
 
 
 def main(name: str, artifact_root: str) -> None:
@@ -23,12 +33,12 @@ def main(name: str, artifact_root: str) -> None:
         mlflow.set_experiment(experiment_id=mlflow.create_experiment(name, artifact_location=artifact_root))
     mlflow_3 = int(mlflow.__version__.partition(".")[0]) >= 3
     for version in (1, 2):
-        model = DummyClassifier(strategy="constant", constant=version).fit([[0], [1]], [1, 2])
         with mlflow.start_run() as run, TemporaryDirectory() as folder:
             (Path(folder) / "sub").mkdir()
             (Path(folder) / "sub" / "data").write_text(str(version))
             named = {"name": "model"} if mlflow_3 else {"artifact_path": "model"}
-            info = mlflow.sklearn.log_model(model, registered_model_name=name, pip_requirements=["scikit-learn"], **named)
+            model = {"python_model": Constant(version), "registered_model_name": name, "pip_requirements": ["numpy"]}
+            info = mlflow.pyfunc.log_model(**model, **named)
             mlflow.log_param("constant", version)
             mlflow.log_input(mlflow.data.from_numpy(np.array([[0], [1]]), name="two rows"), context="training")
             mlflow.log_metrics({"rmse": version + 0.5, "broken": math.nan, "zero": 0.0})

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psutil
 import pytest
-from support.program import COMMAND, program
+from support.program import COMMAND, program, typed
+
+VERSION = (Path(__file__).parents[2] / "VERSION").read_text().strip()
 
 WORDS = {
     "help": ["--help"],
@@ -91,3 +94,29 @@ def test_another_encoding_is_a_real_start(tmp_path):
     assert done.returncode == 0
     assert done.args[0] == sys.executable
     assert done.stdout.isascii()
+
+
+def test_typed_in_a_shell_it_is_the_same_program(tmp_path):
+    """Words, folder, variables and streams are the shell's, pipes included; exit codes come back, also of a real start."""
+    variables, forker = typed(tmp_path / "bin")
+    environ = os.environ | variables | {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+
+    def shell(command):
+        done = subprocess.run(
+            ["bash", "-c", f"{command}\n:"],
+            cwd=tmp_path,
+            env=environ,
+            pass_fds=[forker],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    assert shell("mlrelease --version | tr . _; exit ${PIPESTATUS[0]}") == (0, f"{VERSION.replace('.', '_')}\n", "")
+    assert shell("mkdir a; cd a; mlrelease init b >said; exit $?")[0] == 0
+    assert (tmp_path / "a" / "b" / "environments").is_dir()
+    code, out, err = shell("mlrelease deplo; exit $?")
+    assert (code, out) == (2, "")
+    assert "No such command 'deplo'" in err
+    assert "_mlrelease_completion" in shell("mlrelease --show-completion bash; exit $?")[1]

@@ -65,7 +65,7 @@ class LedgerRef:
                 if not self._has(there):
                     continue  # moved back between the two calls: look again
             if here is None or self._git.is_ancestor(here, there):
-                self._advance(there)
+                self._advance(there, here)
                 return Tip(there, there)
             if self._git.is_ancestor(there, here):
                 return Tip(here, there)
@@ -95,7 +95,7 @@ class LedgerRef:
                 return False
             raise problem
         try:
-            self._advance(new)
+            self._advance(new, tip.commit)
         except Error as error:
             # The event is in the ledger; only this clone's note of it is behind, and the next look says so again.
             get("ledger").warning("could not note the new tip", error=error.message)
@@ -119,8 +119,10 @@ class LedgerRef:
     def _has(self, sha: str) -> bool:
         return self._git.call("cat-file", "-e", f"{sha}^{{commit}}").code == 0
 
-    def _advance(self, new: str) -> None:
-        """Notes a newer tip; another process may have noted it, or a yet newer one, meanwhile."""
+    def _advance(self, new: str, seen: str | None) -> None:
+        """Notes a newer tip; another process may have noted it, or a yet newer one, since `seen` was the newest here."""
+        if seen and self._moved_on(self._git.call("update-ref", "-m", "mlrelease", self._here, new, seen)):
+            return
         for _ in range(TRIES):
             here = self.known()
             if here is not None and self._git.is_ancestor(new, here):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mlrelease.errors import Error, UnavailableError
+from mlrelease.serving.collecting import uncollected
 
 SCHEMA = 1
 LARGEST_ANSWER = 16 << 20
@@ -174,9 +175,10 @@ def main(arguments: list[str]) -> int:
             isolation = isolate(memory_bytes=options.memory, cpu_s=options.cpu)
             payload = json.load(sys.stdin)
             step = "be loaded"
-            from mlrelease.serving.scoring import load, mlflow_version  # noqa: PLC0415 - under the limits, not before
+            with uncollected():
+                from mlrelease.serving.scoring import load, mlflow_version  # noqa: PLC0415 - under the limits, not before
 
-            scorer = load(options.model_dir)
+                scorer = load(options.model_dir)
             step = "predict its own example"
             predictions = scorer.predict(payload)
             answer.write(json.dumps({"predictions": predictions, "isolation": isolation, "mlflow": mlflow_version()}).encode())

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mlrelease.errors import Error, UnavailableError
+from mlrelease.serving.collecting import uncollected
 from mlrelease.serving.golden import LARGEST_ANSWER, Golden, cannot, end_of, environment, last_line, printable
 
 AT_ONCE = min(4, os.cpu_count() or 1)
@@ -109,7 +110,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     requests = json.load(sys.stdin)
     isolation = isolate(memory_bytes=options.memory, cpu_s=max(1, round(options.deadline)))
-    _import_libraries([Path(request["dir"]) for request in requests])
+    with uncollected():
+        _import_libraries([Path(request["dir"]) for request in requests])
     waiting = list(enumerate(requests))
     running: dict[int, tuple[int, float]] = {}
     while waiting or running:
@@ -141,9 +143,6 @@ def _import_libraries(folders: Sequence[Path]) -> None:
         for name in (loader, *_LIBRARIES.get(loader, ())):
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
-    with contextlib.suppress(Exception):
-        # With its first model MLflow lists the files of everything installed, and keeps that: 0.3 s, here once for all forks.
-        importlib.import_module("mlflow.utils.requirements_utils").warn_dependency_requirement_mismatches(["mlflow-skinny"])
 
 
 def _ended(running: Mapping[int, tuple[int, float]], deadline_s: float) -> Iterator[tuple[int, str]]:

@@ -16,6 +16,7 @@ from mlrelease.errors import Error
 from mlrelease.log import get
 from mlrelease.model.live import Artifact
 from mlrelease.registries.digest import digest_of, manifest
+from mlrelease.serving.collecting import uncollected
 from mlrelease.serving.compare import differences
 from mlrelease.serving.refusal import Refusal
 
@@ -84,9 +85,10 @@ def _load(m: Artifact) -> Scorer:
         # MLflow sends usage data to its makers unless told not to; a model server does not call out.
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
-        from mlrelease.serving.scoring import load  # noqa: PLC0415 - seconds, paid while /health answers already
+        with uncollected():
+            from mlrelease.serving.scoring import load  # noqa: PLC0415 - seconds, paid while /health answers already
 
-        return load(Path(m.path))
+            return load(Path(m.path))
     except BaseException as e:  # the model's own code runs: also SystemExit and the like end here, and end the process
         get("serving").error("the model cannot be loaded", model=m.name, version=m.version, exc_info=True)
         raise LoadFailed(ExitCode.LOAD, f"{m.name} {m.version} cannot be loaded: {_line(e)}") from e

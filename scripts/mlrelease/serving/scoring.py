@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,8 +26,12 @@ from mlflow.utils.proto_json_utils import NumpyEncoder
 
 from mlrelease.log import get
 from mlrelease.serving.refusal import Refusal, bad_request, model_fault
+from mlrelease.serving.requirements import differences
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+# A model may be code. Its bytecode does not belong into its folder: the bytes there are those of the pin, and nothing else.
+sys.dont_write_bytecode = True
 
 if hasattr(yaml, "CSafeLoader"):
     # MLflow reads each MLmodel three times with the loader written in Python, half of the time that a small model takes to
@@ -50,7 +55,9 @@ class Scorer(Protocol):
 
 def load(path: Path) -> Scorer:
     """The model in a folder, unpickled: its code runs here. Raises whatever the model raises."""
-    return _PyFunc(mlflow.pyfunc.load_model(str(path)))
+    if found := differences(path):
+        get("serving").warning("not what the model was logged with", folder=str(path), differences=found)
+    return _PyFunc(mlflow.pyfunc.load_model(str(path), suppress_warnings=True))
 
 
 def mlflow_version() -> str:

@@ -27,6 +27,7 @@ from typing import Any
 from mlrelease.errors import Error
 from mlrelease.gates.interface import SmokeReport
 from mlrelease.registries.mlmodel import serving_example
+from mlrelease.serving.collecting import uncollected
 from mlrelease.serving.golden import environment, last_line, printable
 
 LARGEST_REPORT = 64 << 10
@@ -135,7 +136,8 @@ def main(arguments: list[str]) -> int:
         os.dup2(2, 1)  # what the model prints must not get into the report
         try:
             held = confine(options.home, options.model_dir, memory_bytes=options.memory, cpu_s=options.cpu)
-            import mlrelease.serving.scoring  # noqa: F401, PLC0415 - MLflow, under the limits
+            with uncollected():
+                import mlrelease.serving.scoring  # noqa: F401, PLC0415 - MLflow, under the limits
         except Exception as e:  # noqa: BLE001 - whatever it is, it is no fault of the model
             sys.stderr.write(f"\nthe place for the trial cannot be made: {type(e).__name__}: {_line(e)}\n")
             return _PLACE_AT_FAULT
@@ -151,7 +153,8 @@ def _trial(place: Path, payload: Mapping[str, Any], isolation: str) -> SmokeRepo
     step, loaded = "be loaded", 0.0
     began = time.monotonic()
     try:
-        scorer = load(place)
+        with uncollected():
+            scorer = load(place)
         loaded = time.monotonic() - began
         step = "predict its own example"
         began = time.monotonic()

@@ -47,7 +47,10 @@ class Told:
         if command == "cat-file":
             return OK if arguments[-1].split("^")[0] in self.objects else said("fatal: not there")
         if command == "update-ref":
-            self.refs[arguments[-3]] = arguments[-2]
+            name, new, old = arguments[-3:]
+            if self.refs.get(name, "") != old:
+                return said(f"fatal: cannot lock ref: is at {self.refs.get(name)} but expected {old}")
+            self.refs[name] = new
         return OK
 
     def resolve(self, name):
@@ -205,11 +208,11 @@ def test_a_newer_note_of_another_process_stays():
 
 def test_a_note_that_moves_under_every_write_is_given_up_and_said():
     """The look itself ends, so that an agent does not hang here."""
-    git = Told({HERE: A}, [B], answers={"update-ref": [said(MOVED)] * TRIES})
+    git = Told({HERE: A}, [B], answers={"update-ref": [said(MOVED)] * (TRIES + 1)})
     with pytest.raises(Error) as caught:
         ref(git).look()
     assert caught.value.message == f"{HERE} moves under every write"
-    assert ref(Told({HERE: A}, [B], answers={"update-ref": [said(MOVED)] * (TRIES - 1)})).look() == Tip(B, B)
+    assert ref(Told({HERE: A}, [B], answers={"update-ref": [said(MOVED)] * TRIES})).look() == Tip(B, B)
 
 
 # -- the heartbeat beside it ----------------------------------------------------------------------------------------------

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mlrelease.registries.digest import digest_of, manifest
 from mlrelease.serving.refusal import Refusal
+from structlog.testing import capture_logs
+from support.served import save_code
 
 pytestmark = pytest.mark.xdist_group("scoring")  # importing MLflow takes seconds: once
 
@@ -366,3 +372,30 @@ def test_loading_names_the_mlflow_that_did_it(scoring):
     import mlflow
 
     assert scoring.mlflow_version() == mlflow.__version__
+
+
+def test_a_model_that_is_code_leaves_its_folder_as_it_was(tmp_path):
+    """No bytecode is written beside it: the folder would not be that of the pin any more."""
+    folder = save_code(tmp_path / "model", "def predict(self, context, model_input):\n    return [1.0] * len(model_input)")
+    before = digest_of(manifest(folder))
+    asked = f"from pathlib import Path\nfrom mlrelease.serving.scoring import load\nload(Path({str(folder)!r}))"
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run([sys.executable, "-c", asked], env=environ, check=True, capture_output=True, timeout=120)
+    assert digest_of(manifest(folder)) == before
+
+
+def test_what_is_not_as_logged_is_said_once(scoring, tmp_path):
+    """In one line of the log, with the folder; the model is loaded all the same."""
+    folder = save_code(tmp_path / "model", "def predict(self, context, model_input):\n    return [1.0] * len(model_input)")
+    (folder / "requirements.txt").write_text("nothing-of-this-name==1\n")
+    with capture_logs() as said:
+        scoring.load(folder)
+    assert [line for line in said if line["event"] == "not what the model was logged with"] == [
+        {
+            "event": "not what the model was logged with",
+            "log_level": "warning",
+            "component": "serving",
+            "folder": str(folder),
+            "differences": ["nothing-of-this-name is not here, ==1 is asked for"],
+        }
+    ]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 from mlrelease.errors import Error
-from mlrelease.forge.github import environments, pulls, releases, repository
+from mlrelease.forge.github import environments, pulls, releases
 from mlrelease.forge.github.environments import EnvironmentSettings, Reviewed
 from mlrelease.forge.github.errors import ForbiddenError, NotFoundError
 from mlrelease.forge.github.pulls import PullRequest, Review
 from mlrelease.forge.github.releases import Asset, Release
-from mlrelease.forge.github.repository import Repository, Rule, Ruleset, Run
 from mlrelease.http.dialect import Answer
 from support.scripted_github import ScriptedGitHub
 
@@ -141,76 +140,6 @@ def test_decisions_of_people_in_a_run():
     ]
     github = ScriptedGitHub({"GET actions/runs/7/approvals": found})
     assert environments.approvals(github, 7) == (Reviewed("ann", ("a", "b"), "approved", "fine"), Reviewed("", (), "", ""))
-
-
-@pytest.mark.parametrize(
-    ("private", "visibility", "said"), [(True, None, "private"), (False, None, "public"), (True, "internal", "internal")]
-)
-def test_a_repository_as_sparse_as_it_comes(private, visibility, said):
-    """An older server says less."""
-    item = {"full_name": "acme/models", "default_branch": "main", "private": private, "visibility": visibility}
-    github = ScriptedGitHub({"GET ": item})
-    nothing = (False,) * 6
-    assert repository.read(github) == Repository("acme/models", "main", private, said, "", "", *nothing, (), "")
-
-
-@pytest.mark.parametrize(
-    ("owner", "answer", "plan"),
-    [
-        ({"type": "Organization", "login": "acme"}, {"plan": {"name": "team"}}, "team"),
-        ({"type": "Organization", "login": "acme"}, {}, ""),
-        ({"type": "Organization", "login": "acme"}, {"plan": None}, ""),
-        ({"type": "Organization", "login": "acme"}, GONE, ""),
-        ({"type": "Organization"}, {"plan": {"name": "team"}}, ""),
-        ({"type": "User", "login": "acme"}, {"plan": {"name": "pro"}}, ""),
-    ],
-)
-def test_a_plan_is_an_organisation_s(owner, answer, plan):
-    """Where this token may see it."""
-    item = {"full_name": "acme/models", "default_branch": "main", "private": True, "owner": owner}
-    permissions = {"permissions": {"push": True, "admin": False, "pull": True}}
-    github = ScriptedGitHub({"GET ": item | permissions, "GET /orgs/acme": answer})
-    found = repository.read(github)
-    assert (found.plan, found.owner_type, found.permissions) == (plan, owner["type"], ("pull", "push"))
-
-
-def test_rules_and_rulesets_as_sparse_as_they_come():
-    """Who may pass is not known where it is not said; nobody may is something else."""
-    rule = {"type": "deletion"}
-    whole = {"id": 1, "name": "r", "enforcement": "active"}
-    tags = {"target": "tag", "conditions": {"ref_name": {"include": ["v*"]}}, "rules": [rule], "bypass_actors": []}
-    github = ScriptedGitHub({
-        "GET rulesets": [{"id": 1}, {"id": 2}],
-        "GET rulesets/1": whole,
-        "GET rulesets/2": whole | tags | {"id": 2},
-        "GET rules/branches/a%2Fb": [rule, rule | {"parameters": {"n": 1}, "ruleset_id": 3}],
-    })  # fmt: skip
-    assert repository.rulesets(github) == (
-        Ruleset(1, "r", "branch", "active", (), (), (), None),
-        Ruleset(2, "r", "tag", "active", ("v*",), (), (Rule("deletion", {}, 2),), ()),
-    )
-    assert repository.branch_rules(github, "a/b") == (Rule("deletion", {}, 0), Rule("deletion", {"n": 1}, 3))
-    assert github.calls[1].params == {"includes_parents": True}
-
-
-def test_codeowners_errors_are_a_line_each():
-    """By its own place, where GitHub says it."""
-    errors = [{"path": ".github/CODEOWNERS", "line": 3, "kind": "Unknown owner"}, {}]
-    github = ScriptedGitHub({"GET codeowners/errors": {"errors": errors}})
-    assert repository.codeowners_errors(github, "main") == (".github/CODEOWNERS:3: Unknown owner", "CODEOWNERS:1: error")
-    assert github.calls[0].params == {"ref": "main"}
-    assert repository.codeowners_errors(ScriptedGitHub({"GET codeowners/errors": GONE})) is None
-
-
-def test_runs_are_asked_for_as_they_are_wanted():
-    """Only what was named; at most so many, and never more than a page."""
-    item = {"id": 1, "event": "push", "status": "queued", "head_sha": "s", "created_at": "c", "updated_at": "u"}
-    github = ScriptedGitHub({"GET actions/workflows/a.yml/runs": {"workflow_runs": [item, item, item]}})
-    assert repository.runs(github, "a.yml", event="push", most=2) == (Run(1, "push", "queued", "", "", "s", "c", "u", ""),) * 2
-    assert github.calls[-1].params == {"event": "push", "per_page": "2"}
-    repository.runs(github, "a.yml", branch="b", status="success", most=500)
-    assert github.calls[-1].params == {"branch": "b", "status": "success", "per_page": "100"}
-    assert repository.runs(ScriptedGitHub({"GET actions/workflows/7/runs": GONE}), 7) == ()
 
 
 REPO = {"full_name": "acme/models"}

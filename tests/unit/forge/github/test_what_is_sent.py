@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from mlrelease.errors import Error, UsageError
-from mlrelease.forge.github import checks, comments, deployments, dispatch, issues, pulls, releases
+from mlrelease.errors import Error
+from mlrelease.forge.github import checks, comments, deployments, issues, pulls, releases
 from mlrelease.forge.github.checks import Annotation
 from mlrelease.forge.github.errors import ForbiddenError, InvalidError, NotFoundError
 from mlrelease.http.errors import MaybeDoneError
@@ -244,7 +244,7 @@ def test_a_status_is_written_unless_the_newest_of_its_name_says_the_same(newest,
     assert [path for _, path, _ in github.writes] == ["check-runs", *([f"statuses/{SHA}"] if is_sent else [])]
 
 
-# -- pull requests, releases, dispatches ---------------------------------------------------------------------------
+# -- pull requests, releases --------------------------------------------------------------------------------------
 
 
 def pull(number=3, *, head="h", base="main", **more):
@@ -350,41 +350,3 @@ def test_what_people_downloaded_does_not_change(there, draft, says):
         assert (raised.value.message, raised.value.where) == (says, "h")
         assert raised.value.hint == "a published release is not changed: cut the next one"
     assert github.writes == []
-
-
-@pytest.mark.parametrize(
-    ("send", "writes"),
-    [
-        (lambda g: dispatch.workflow(g, "a b.yml", "main", {"x": "1"}),
-         [("POST", "actions/workflows/a%20b.yml/dispatches", {"ref": "main", "inputs": {"x": "1"}})]),
-        (lambda g: dispatch.repository(g, "retrained", {"x": {"y": 1}}),
-         [("POST", "dispatches", {"event_type": "retrained", "client_payload": {"x": {"y": 1}}})]),
-        (lambda g: dispatch.workflow(g, "w.yml", "main", {str(n): "" for n in range(25)}), None),
-        (lambda g: dispatch.repository(g, "e", {str(n): "" for n in range(10)}), None),
-    ],
-    ids=["a workflow", "an event", "as many inputs as may be", "as many keys as may be"],
-)  # fmt: skip
-def test_what_starts_a_workflow_is_sent_once(send, writes):
-    """A lost answer must not start it twice."""
-    github = ScriptedGitHub()
-    send(github)
-    assert writes is None or github.writes == writes
-    assert [call.idempotent for call in github.calls] == [False]
-
-
-@pytest.mark.parametrize(
-    ("send", "message", "hint"),
-    [
-        (lambda g: dispatch.workflow(g, "w.yml", "main", {str(n): "" for n in range(26)}),
-         "a workflow takes at most 25 inputs, not 26", ""),
-        (lambda g: dispatch.repository(g, "e", {str(n): "" for n in range(11)}), "a payload has at most 10 keys, not 11",
-         "nest the others in one of them"),
-    ],
-    ids=["inputs", "keys"],
-)  # fmt: skip
-def test_what_github_would_refuse_is_not_sent(send, message, hint):
-    """One more than may be."""
-    github = ScriptedGitHub()
-    with pytest.raises(UsageError) as raised:
-        send(github)
-    assert (raised.value.message, raised.value.hint, github.calls) == (message, hint, [])

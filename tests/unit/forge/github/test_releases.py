@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mlrelease.errors import Error, UnavailableError, UsageError
-from mlrelease.forge.github import dispatch, releases
+from mlrelease.errors import Error, UnavailableError
+from mlrelease.forge.github import releases
 from mlrelease.forge.github.errors import ForbiddenError, InvalidError, NotFoundError
 from mlrelease.http.errors import MaybeDoneError
 from support.github_desk import client, desk
@@ -202,55 +202,3 @@ def test_a_commit_that_github_does_not_have_is_refused_when_published(at):
     release = releases.draft(at.github, tag=TAG, name=TAG, body="", target="0" * 40)
     with pytest.raises(InvalidError, match="target_commitish"):
         releases.publish(at.github, release.id)
-
-
-# -- dispatches ----------------------------------------------------------------------------------------------------
-
-
-def test_a_workflow_is_started_with_its_inputs(at):
-    """At a branch."""
-    dispatch.workflow(at.github, "rollback.yml", "main", {"environment": "production"})
-    assert at.state.dispatches == [
-        {"workflow": "rollback.yml", "ref": "main", "inputs": {"environment": "production"}, "by": "github-actions[bot]"}
-    ]
-
-
-def test_an_event_is_sent_with_its_payload(at):
-    """As a retrain pipeline does."""
-    payload = {"environment": "staging", "model": "credit-risk", "version": "9"}
-    dispatch.repository(at.github, "mlrelease-bump", payload)
-    assert at.state.dispatches == [{"event_type": "mlrelease-bump", "client_payload": payload, "by": "github-actions[bot]"}]
-
-
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        pytest.param(
-            lambda g: dispatch.repository(g, "x", {str(n): n for n in range(11)}), "at most 10 keys, not 11", id="payload"
-        ),
-        pytest.param(
-            lambda g: dispatch.workflow(g, "x", "main", {str(n): "" for n in range(26)}), "25 inputs, not 26", id="inputs"
-        ),
-    ],
-)
-def test_what_github_would_refuse_is_refused_before(at, call, text):
-    """As a wrong use, with the number."""
-    with pytest.raises(UsageError, match=text):
-        call(at.github)
-    assert at.state.dispatches == []
-
-
-def test_a_dispatch_whose_answer_is_lost_is_not_repeated(at):
-    """A second run would be a second rollback."""
-    at.hub.fault("POST */dispatches", lost())
-    with pytest.raises(MaybeDoneError):
-        dispatch.workflow(at.github, "rollback.yml", "main", {})
-    assert len(at.state.dispatches) == 1
-
-
-@pytest.mark.parametrize(("file", "ref"), [("rollback.yml", "nowhere"), ("other.yml", "main")], ids=["ref", "file"])
-def test_a_workflow_or_branch_that_is_not_there_is_said(at, file, ref):
-    """GitHub's 422 or 404."""
-    at.hub.add_run(at.name, workflow="rollback.yml")
-    with pytest.raises((InvalidError, NotFoundError)):
-        dispatch.workflow(at.github, file, ref, {})
