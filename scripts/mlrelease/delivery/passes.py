@@ -342,8 +342,8 @@ OUTCOME_CODE: Mapping[Outcome, int] = {
 
 
 def worst(codes: set[int]) -> int:
-    """The exit code that wins over several environments or services."""
-    return next((code for code in (130, 1, 6, 5, 4, 3) if code in codes), 0)
+    """The exit code that wins over several environments or services; one that nobody here knows (a newer agent's) is 1."""
+    return next((code for code in (130, 1, 6, 5, 4, 3) if code in codes), 0 if codes <= {0} else 1)
 
 
 def changed_anything(result: PassResult) -> bool:

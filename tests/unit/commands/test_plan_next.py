@@ -8,6 +8,7 @@ import pytest
 from mlrelease.commands.plan import plan, way_out
 from mlrelease.commands.workspace import FindingsError
 from mlrelease.errors import UsageError
+from mlrelease.forge.git import Git
 from mlrelease.model.change import Change, ChangeKind
 from mlrelease.model.gate import GateResult, GateStatus
 from support.core import bundle
@@ -113,6 +114,24 @@ def test_offline_no_gate_is_asked(ahead, tmp_path):
     shut = planned(world)
     assert (shut.exit_code, shut.next) == (1, "mlrelease plan production")
     assert world.registry.downloaded == ahead.registry.downloaded
+
+
+def test_offline_the_git_host_is_not_asked_either(ahead, tmp_path, monkeypatch):
+    """Not even for the ledger's tip: only this desk's own site fetches."""
+    world = ahead.copy(tmp_path / "g")
+    asked, call = [], Git.call
+
+    def watched(self, *arguments, remote=None, **options):
+        if remote:
+            asked.append(arguments[0])
+        return call(self, *arguments, remote=remote, **options)
+
+    monkeypatch.setattr(Git, "call", watched)
+    planned(world)
+    assert asked == ["fetch", "ls-remote"]
+    asked.clear()
+    assert planned(world, offline=True).exit_code == 0
+    assert asked == ["fetch"]
 
 
 def test_one_service_can_be_asked_for(ahead):

@@ -24,6 +24,12 @@ def test_the_worst_code_wins_in_any_order(size):
     assert worst(set()) == 0
 
 
+@pytest.mark.parametrize(("codes", "code"), [({2}, 1), ({0, 77}, 1), ({77, 5}, 5), ({77, 6}, 6), ({77, 1}, 1), ({0}, 0)])
+def test_a_code_that_nobody_knows_is_never_success(codes, code):
+    """A heartbeat of a newer agent may carry one: the known ones go before it, and alone it is an error."""
+    assert worst(codes) == code
+
+
 @pytest.mark.parametrize(
     ("by", "code"),
     [

@@ -168,6 +168,13 @@ def test_what_only_the_host_can_see_is_believed(story):
     assert "cannot be told" in found.line
 
 
+def test_a_word_of_the_host_that_is_not_known_here_is_no_success(story):
+    """Of a newer agent: blocked, with a code that means nothing to this one."""
+    said = beat(story, revision="new", exit_code=77, sync={"risk": "OutOfSync"}, blocked={"risk": Blocked("moon:full", "wait")})
+    found = judge(story, TWO, said, revision="new")
+    assert (found.code, words(found)) == (1, {"risk": ("blocked", 77)})
+
+
 def test_several_services_end_together_with_the_worst():
     """One that is done does not end the wait for the other."""
     story = Story()
