@@ -7,12 +7,11 @@ from types import FrameType
 
 from mlrelease.commands.deploy import pass_report, report_to_json
 from mlrelease.commands.output import say, step_line
-from mlrelease.commands.workspace import Workspace, environment_of
+from mlrelease.commands.workspace import Workspace, environment_of, names_of
 from mlrelease.delivery.agent import Agent, watch
 from mlrelease.delivery.passes import Order
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
-from mlrelease.errors import Error
 from mlrelease.log import get
 from mlrelease.model.when import iso
 from mlrelease.render.report import Report
@@ -21,10 +20,8 @@ from mlrelease.render.report import Report
 def agent(workspace: Workspace, environments: tuple[str, ...], *, interval_s: float) -> Report:
     """Runs until SIGTERM or SIGINT; a pass that is under way is finished first. Raises `Error` when another agent is there."""
     desired = workspace.desired()
-    found = sorted(set(desired.spec.environments) | {f.environment for f in desired.spec.findings} - {""})
-    names = environments or tuple(name for name in found if not desired.spec.blocking(name)) or tuple(found)
-    if not names:
-        raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
+    found = names_of(workspace, desired.spec, environments)
+    names = found if environments else tuple(name for name in found if not desired.spec.blocking(name)) or found
     sites = [workspace.site(environment_of(desired.spec, name)) for name in names]
     if not environments and len(names) < len(found):
         say(f"not watched, their files cannot be read: {', '.join(sorted(set(found) - set(names)))}")

@@ -8,7 +8,7 @@ from typing import Any
 
 from mlrelease.commands.output import say, step_line
 from mlrelease.commands.plan import way_out
-from mlrelease.commands.workspace import FindingsError, Workspace, environment_of
+from mlrelease.commands.workspace import FindingsError, Workspace, environment_of, names_of
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery.agent import Request, agent_pid, hand_over
 from mlrelease.delivery.aliases import write_aliases
@@ -56,11 +56,7 @@ def deploy(workspace: Workspace, environment: str, options: DeployOptions) -> Re
 def reconcile(workspace: Workspace, environments: tuple[str, ...], options: DeployOptions, *, check: bool) -> Report:
     """The same pass over several environments (all, when none is named); with `check` only looks: 3 for changes or drift."""
     desired = workspace.desired()
-    names = environments or tuple(
-        sorted(set(desired.spec.environments) | {f.environment for f in desired.spec.findings} - {""})
-    )
-    if not names:
-        raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
+    names = names_of(workspace, desired.spec, environments)
     for name in names:
         if not desired.spec.blocking(name):
             environment_of(desired.spec, name)

@@ -10,13 +10,12 @@ from typing import Any
 
 from mlrelease.commands.deploy import DeployOptions, guarded_pass, merged, one_pass
 from mlrelease.commands.wait import read_beat
-from mlrelease.commands.workspace import Workspace, environment_of
+from mlrelease.commands.workspace import Workspace, environment_of, names_of
 from mlrelease.delivery.agent import agent_pid
 from mlrelease.delivery.passes import look, worst
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
 from mlrelease.delivery.waiting import life
-from mlrelease.errors import Error
 from mlrelease.model.beat import Beat, in_words
 from mlrelease.model.change import Plan, Sync
 from mlrelease.render.plan import label
@@ -32,11 +31,7 @@ def hosted(workspace: Workspace, environments: tuple[str, ...], options: DeployO
     agent's next look; 1 when an agent has been silent too long; else what the agent itself came to (DESIGN §5.4).
     """
     desired = workspace.desired()
-    names = environments or tuple(
-        sorted(set(desired.spec.environments) | {f.environment for f in desired.spec.findings} - {""})
-    )
-    if not names:
-        raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
+    names = names_of(workspace, desired.spec, environments)
     for name in names:
         if not desired.spec.blocking(name):
             environment_of(desired.spec, name)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from mlrelease.commands.wait import read_beat
-from mlrelease.commands.workspace import Workspace, environment_of
+from mlrelease.commands.workspace import Workspace, environment_of, names_of
 from mlrelease.delivery.agent import agent_pid
 from mlrelease.delivery.passes import look
 from mlrelease.delivery.waiting import life
-from mlrelease.errors import Error
 from mlrelease.model.change import Change, Health, Plan, Sync
 from mlrelease.model.live import Observation, Role
 from mlrelease.model.spec import EnvironmentSpec
@@ -24,10 +23,7 @@ def status(workspace: Workspace, environments: tuple[str, ...]) -> Report:
     4 when the files of an environment cannot be read: then nothing is known of it.
     """
     desired = workspace.desired()
-    found = set(desired.spec.environments) | {f.environment for f in desired.spec.findings} - {""}
-    names = tuple(dict.fromkeys(environments)) or tuple(sorted(found))
-    if not names:
-        raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
+    names = names_of(workspace, desired.spec, environments)
     unreadable = () if environments else tuple(name for name in names if desired.spec.blocking(name))
     if len(unreadable) == len(names):
         environment_of(desired.spec, names[0])

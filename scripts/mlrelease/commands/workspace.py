@@ -106,6 +106,14 @@ def environment_of(spec: Spec, name: str) -> EnvironmentSpec:
     raise UsageError(f"there is no environment {name!r}", hint=f"environments here: {known}")
 
 
+def names_of(workspace: Workspace, spec: Spec, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """The environments asked for, each once; of none all, sorted, those too whose files cannot be read. Raises `Error`."""
+    names = tuple(dict.fromkeys(asked)) or tuple(sorted(set(spec.environments) | {f.environment for f in spec.findings} - {""}))
+    if not names:
+        raise Error(f"there is no environment at {workspace.branch}", hint="mlrelease validate --offline")
+    return names
+
+
 def cache_folder(variables: Mapping[str, str]) -> Path:
     """Where verbs that are not the host's keep artifacts: the user's cache folder."""
     base = variables.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")

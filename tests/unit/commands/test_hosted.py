@@ -53,6 +53,12 @@ def test_all_is_well(pair):
     assert pair.history().height == height
 
 
+def test_an_environment_named_twice_is_looked_at_once(pair):
+    """In the order in which they were named."""
+    assert looked(pair, "staging", "staging").verdict == looked(pair, "staging").verdict
+    assert [row[0] for row in looked(pair, "staging", "production", "staging").rows] == ["staging", "production"]
+
+
 def test_a_silent_agent_is_one(pair):
     """Longer than five beats; the next command is to start it."""
     pair.clock += SILENT_S + 60.0
