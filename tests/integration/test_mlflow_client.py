@@ -8,8 +8,8 @@ import time
 import pytest
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error, UnavailableError
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries.connect import connect
-from mlrelease.registries.interface import VersionFacts
 from support.faulty_server import closed_port, faulty, raw, silent
 
 FACTS = VersionFacts("risk", "1", "READY", "models:/m-1", artifact_uri="s3://models/m-1")

@@ -10,8 +10,9 @@ from pathlib import Path
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.model.bundle import Digest, ModelPin
 from mlrelease.model.run import RunFacts
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries.digest import digest_of, manifest
-from mlrelease.registries.interface import FileFacts, VersionFacts
+from mlrelease.registries.interface import FileFacts
 
 
 @dataclass

@@ -6,7 +6,7 @@ from mlrelease.gates.interface import Evidence, Metrics, Origin, Subject
 from mlrelease.gates.table import GATES
 from mlrelease.model.bundle import Digest, ModelPin
 from mlrelease.model.change import Direction
-from mlrelease.registries.interface import VersionFacts
+from mlrelease.model.version import VersionFacts
 
 PIN = ModelPin("risk", "8", Digest("sha256:" + "a" * 64))
 BASE = ModelPin("risk", "7", Digest("sha256:" + "b" * 64))

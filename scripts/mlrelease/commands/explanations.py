@@ -16,7 +16,7 @@ from mlrelease.history.fold import History, fold
 from mlrelease.model.bundle import ImagePin, ModelPin
 from mlrelease.model.gate import GateResult
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec, Spec
-from mlrelease.registries.interface import VersionFacts
+from mlrelease.model.version import VersionFacts
 from mlrelease.render.pull_request import Explanation, Measured, PinMove
 
 

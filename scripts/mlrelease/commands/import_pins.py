@@ -23,8 +23,9 @@ from mlrelease.history.fold import fold
 from mlrelease.ledger.ledger import Ledger
 from mlrelease.model.bundle import Digest, ModelPin
 from mlrelease.model.spec import EnvironmentSpec, SourceFile, State
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries.cache import ArtifactCache
-from mlrelease.registries.interface import ModelRegistry, VersionFacts
+from mlrelease.registries.interface import ModelRegistry
 from mlrelease.render.report import Report
 from mlrelease.spec.edit import set_model_pin
 from mlrelease.spec.values import MODEL_NAME

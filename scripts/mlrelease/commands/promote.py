@@ -21,8 +21,9 @@ from mlrelease.errors import Error, UsageError
 from mlrelease.history.fold import fold
 from mlrelease.model.bundle import ImagePin, ModelPin
 from mlrelease.model.spec import EnvironmentSpec, SourceFile, Spec
+from mlrelease.model.version import VersionFacts
 from mlrelease.plan.promote import Candidate, Chosen, candidates, unplaced
-from mlrelease.registries.interface import ModelRegistry, VersionFacts
+from mlrelease.registries.interface import ModelRegistry
 from mlrelease.render.plan import NAMED
 from mlrelease.render.pull_request import pull_request_text
 from mlrelease.render.report import Report

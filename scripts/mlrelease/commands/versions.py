@@ -17,8 +17,9 @@ from mlrelease.history.fold import History
 from mlrelease.ledger.ledger import Ledger
 from mlrelease.model.bundle import Bundle, ComponentKey, Digest, ModelPin, model_key
 from mlrelease.model.gate import GateSpec
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries.digest import manifest, manifest_json
-from mlrelease.registries.interface import ModelRegistry, VersionFacts
+from mlrelease.registries.interface import ModelRegistry
 
 IN_LEDGER = "golden predictions are in the ledger already"
 NO_EXAMPLE = "the version has no input example: golden probes will be skipped (log_model(input_example=…))"

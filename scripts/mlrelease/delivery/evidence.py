@@ -20,10 +20,11 @@ from mlrelease.gates.scan import ALLOW, refusal
 from mlrelease.model.bundle import ModelPin
 from mlrelease.model.change import Direction
 from mlrelease.model.gate import GateSpec
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries.asking import ask, measure, text_of
 from mlrelease.registries.cache import ArtifactCache
 from mlrelease.registries.evidence import gather
-from mlrelease.registries.interface import DigestMismatch, ModelRegistry, VersionFacts
+from mlrelease.registries.interface import DigestMismatch, ModelRegistry
 from mlrelease.registries.mlmodel import signature
 
 _FILES = 4  # versions whose files are read at once

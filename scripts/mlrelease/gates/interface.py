@@ -10,7 +10,7 @@ from typing import Any, Protocol, assert_never
 from mlrelease.model.bundle import Digest, ModelPin, model_key
 from mlrelease.model.change import Direction
 from mlrelease.model.gate import GateResult, GateStatus, SkipReason
-from mlrelease.registries.interface import VersionFacts
+from mlrelease.model.version import VersionFacts
 
 
 class Origin(StrEnum):

@@ -10,7 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlrelease.errors import Error
-from mlrelease.registries.interface import FileFacts, VersionFacts
+from mlrelease.model.version import VersionFacts
+from mlrelease.registries.interface import FileFacts
 
 LARGEST_DEPTH = 32
 MOST_FILES = 100_000

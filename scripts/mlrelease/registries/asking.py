@@ -10,7 +10,8 @@ from mlrelease.errors import Error, UnavailableError
 from mlrelease.gates.interface import Metrics
 from mlrelease.http.errors import AnsweredBadlyError
 from mlrelease.model.bundle import ModelPin
-from mlrelease.registries.interface import ModelRegistry, VersionFacts
+from mlrelease.model.version import VersionFacts
+from mlrelease.registries.interface import ModelRegistry
 
 _WORKERS = 4  # as many as the adapter has questions under way
 _TOGETHER = 500  # asked for at once; if that fails, so many are asked for one by one

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from mlrelease.errors import Error
 from mlrelease.model.bundle import Digest, ModelPin, canonical_json, sha256_digest
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries.digest import LEFT_OUT, digest_of, manifest
-from mlrelease.registries.interface import DigestMismatch, ModelRegistry, VersionFacts
+from mlrelease.registries.interface import DigestMismatch, ModelRegistry
 from mlrelease.registries.mlmodel import metadata, serving_example
 
 __all__ = ["ArtifactCache", "metadata", "serving_example"]

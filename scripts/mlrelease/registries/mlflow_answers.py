@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlrelease.errors import Error
-from mlrelease.registries.interface import VersionFacts
+from mlrelease.model.version import VersionFacts
 
 LOGGED_MODEL = "models:/m-"
 

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 from mlrelease.errors import Error
 from mlrelease.model.run import RunFacts
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries import artifacts
 from mlrelease.registries.client_process import ClientProcess
-from mlrelease.registries.interface import FileFacts, VersionFacts
+from mlrelease.registries.interface import FileFacts
 from mlrelease.registries.mlflow_answers import facts_of, is_prompt, original_of
 from mlrelease.registries.runs import run_of
 

@@ -16,11 +16,12 @@ from mlrelease.http.calls import Http
 from mlrelease.http.errors import HttpError
 from mlrelease.http.session import BearerAuth
 from mlrelease.model.run import RunFacts
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries import artifacts, metrics, proxied
 from mlrelease.registries.batches import Batch, Key, batches, can_be_searched, can_exist
 from mlrelease.registries.client_process import ClientProcess
 from mlrelease.registries.concurrently import concurrently
-from mlrelease.registries.interface import FileFacts, VersionFacts
+from mlrelease.registries.interface import FileFacts
 from mlrelease.registries.mlflow_answers import LOGGED_MODEL, NOT_ITS_SHAPE, facts_of, is_prompt, original_of, unexpected
 from mlrelease.registries.mlflow_dialect import MlflowDialect
 from mlrelease.registries.runs import run_of

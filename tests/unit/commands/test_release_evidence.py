@@ -15,8 +15,8 @@ from mlrelease.model.change import ChangeKind, Direction, Outcome
 from mlrelease.model.event import Approved, ServiceReceipt, event_to_json
 from mlrelease.model.gate import GateSpec
 from mlrelease.model.release import ApprovedBy, ReleasedEnvironment, ReleasedModel, ReleasedService
+from mlrelease.model.version import VersionFacts
 from mlrelease.model.when import iso
-from mlrelease.registries.interface import VersionFacts
 from support.core import START, Story, absent, bundle, environment, image, model, service
 
 ENV = environment(service(models={"A": "8"}))

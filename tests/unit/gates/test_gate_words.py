@@ -11,7 +11,7 @@ from mlrelease.gates.interface import Evidence, Promotion, SmokeReport
 from mlrelease.model.bundle import Digest
 from mlrelease.model.change import Direction
 from mlrelease.model.gate import GateSpec, GateStatus, SkipReason, Waiver
-from mlrelease.registries.interface import VersionFacts
+from mlrelease.model.version import VersionFacts
 from support.gating import NOW, PIN, READY, judge, measured, subject
 
 PASSED, FAILED, ERRORED, INCONCLUSIVE, SKIPPED = GateStatus

@@ -13,7 +13,7 @@ from mlrelease.gates.table import GATES
 from mlrelease.model.bundle import Digest, ModelPin
 from mlrelease.model.change import Direction
 from mlrelease.model.gate import GateSpec, GateStatus, SkipReason
-from mlrelease.registries.interface import VersionFacts
+from mlrelease.model.version import VersionFacts
 
 GOOD, OTHER = Digest("sha256:" + "a" * 64), Digest("sha256:" + "b" * 64)
 PIN = ModelPin("risk", "8", GOOD)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlrelease.errors import Error
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries import artifacts
-from mlrelease.registries.interface import FileFacts, VersionFacts
+from mlrelease.registries.interface import FileFacts
 
 FACTS = VersionFacts("risk", "3", "READY", "models:/m-1")
 HERE = ("mlflow.example", 5000)

@@ -7,11 +7,11 @@ import threading
 import pytest
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.gates.interface import Metrics
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries.asking import measure, text_of
 from mlrelease.registries.cache import ArtifactCache
 from mlrelease.registries.concurrently import concurrently
 from mlrelease.registries.evidence import gather
-from mlrelease.registries.interface import VersionFacts
 from support.core import model
 from support.fake_registry import FakeRegistry, pin_of
 

@@ -214,7 +214,7 @@ def test_a_kill_midway_leaves_only_a_temporary_folder_that_the_next_call_sweeps(
         import sys, time
         from pathlib import Path
         from mlrelease.registries.cache import ArtifactCache
-        from mlrelease.registries.interface import VersionFacts
+        from mlrelease.model.version import VersionFacts
 
         class Slow:
             where = ""

@@ -13,10 +13,10 @@ from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.http import calls as policy
 from mlrelease.http.errors import AnsweredBadlyError, HttpError
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries import mlflow_rest
 from mlrelease.registries.asking import ask
 from mlrelease.registries.connect import connect
-from mlrelease.registries.interface import VersionFacts
 from support.core import model
 from support.faulty_server import (
     answer,

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 from mlrelease.errors import Error
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries import client_process
 from mlrelease.registries.connect import connect
-from mlrelease.registries.interface import FileFacts, VersionFacts
+from mlrelease.registries.interface import FileFacts
 
 pytestmark = pytest.mark.xdist_group("mlflow-client-child")
 

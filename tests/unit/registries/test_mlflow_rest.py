@@ -7,7 +7,7 @@ import time
 import pytest
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.http.errors import HttpError
-from mlrelease.registries.interface import VersionFacts
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries.mlflow_rest import MlflowRest
 from support.faulty_server import answer, closed_port, error, faulty, raw
 

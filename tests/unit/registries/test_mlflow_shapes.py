@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mlrelease.errors import Error
+from mlrelease.model.version import VersionFacts
 from mlrelease.registries import mlflow_rest
-from mlrelease.registries.interface import FileFacts, VersionFacts
+from mlrelease.registries.interface import FileFacts
 from mlrelease.registries.mlflow_answers import facts_of, is_prompt, original_of
 from mlrelease.registries.mlflow_rest import MlflowRest
 from support.faulty_server import Faulty, answer, faulty, raw

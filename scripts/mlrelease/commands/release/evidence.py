@@ -17,9 +17,9 @@ from mlrelease.model.bundle import Digest, ModelPin
 from mlrelease.model.change import ChangeKind, Plan, Sync
 from mlrelease.model.release import Problem, ReleasedEnvironment, ReleasedModel, ReleasedService
 from mlrelease.model.spec import EnvironmentSpec, ServiceSpec, State
+from mlrelease.model.version import VersionFacts
 from mlrelease.model.when import from_iso, iso
 from mlrelease.registries.asking import ask, measure
-from mlrelease.registries.interface import VersionFacts
 
 FRESH_S = 900.0
 """A heartbeat as old as this says nothing of now; the ledger's word is taken then, and the record says so."""

@@ -16,9 +16,10 @@ from mlrelease.errors import Error
 from mlrelease.model.bundle import ModelPin
 from mlrelease.model.release import ReleasedEnvironment
 from mlrelease.model.spec import EnvironmentSpec, Spec
+from mlrelease.model.version import VersionFacts
 from mlrelease.model.when import iso
 from mlrelease.registries.asking import ask
-from mlrelease.registries.interface import ModelRegistry, VersionFacts
+from mlrelease.registries.interface import ModelRegistry
 from mlrelease.render.report import Report
 
 HEADERS = ("what", "check", "result", "reason")
