@@ -124,7 +124,7 @@ def test_what_is_no_version_stops_the_job(desk, tmp_path, pinned):
     run = desk.run("setup", PATH=f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     assert run.jobs == {"one": "failure"}
     assert not (tmp_path / "asked").exists(), run.text
-    assert [found.file for found in run.annotations] == [".mlrelease-version"]
+    assert [found.file for found in run.annotations] == [".mlrelease-version"], run.text
 
 
 def deploying(desk, tmp_path, codes, *, settings=None):

@@ -27,9 +27,9 @@ def estate(tmp_path_factory, mlflow_uri):
         estate = HubEstate(root / "e", mlflow_uri, hub=hub).create()
         try:
             with estate.agents():
-                until(lambda: estate.serving(estate.staged_port) == "1", seconds=90, what="staging answers")
+                until(lambda: estate.past("staging").verified, seconds=90, what="the proof in staging")
                 estate.cli("approve", "production")
-                until(lambda: estate.serving() == "1", seconds=90, what="production answers")
+                until(lambda: estate.past().verified, seconds=90, what="the proof in production")
                 hub.protect(NAME, checks=["validate/offline", "validate/online"])
                 yield estate
         finally:

@@ -30,6 +30,7 @@ from support.runner_log import Run, read
 ROOT = Path(__file__).resolve().parents[2]
 ACT = Path(sys.executable).with_name("act")
 ACTIONS = Path(__file__).with_name("actions")
+ENDED_S = 10.0
 LONGEST_S = 180.0
 _USES = re.compile(r"uses:\s*(actions/[a-z-]+)@([0-9a-f]{40})")
 
@@ -139,6 +140,7 @@ class Runner:
         environ = self._environ(home, extra or {}, mark=mark, actor=actor, ref=ref, at=at, gates=gates, artifacts=artifacts)
         if self.hub is not None and not run_id:
             run_id = self.hub.add_run(self.name, workflow=f"{workflow}.yml", event=event, sha=at)
+        environ["PATH"] = f"{_patient_shell(place)}{os.pathsep}{environ['PATH']}"
         environ["GITHUB_RUN_ID"] = str(run_id or self.counter)
         words += [part for name, value in environ.items() for part in ("--env", f"{name}={value}")]
         began = time.monotonic()
@@ -165,7 +167,7 @@ class Runner:
         run = read(workflow, content, out, artifacts, left, time.monotonic() - began)
         if self.hub is not None:
             self._as_checks(run, content, str(payload.get("pull_request", {}).get("head", {}).get("sha") or at))
-        for folder in (work, cache, gates, home):
+        for folder in (work, cache, gates, home, place / "shell"):
             shutil.rmtree(folder, ignore_errors=True)
         return run
 
@@ -267,16 +269,36 @@ def _review(process: subprocess.Popen[str], gates: Path, reviewer: Callable[[str
 
 
 def _end(mark: str) -> tuple[str, ...]:
-    """Kills every process that carries the job's mark, as the real runner does; what they were."""
+    """Kills every process that carries the job's mark, as the real runner does; what they were. They have ended then."""
     left = []
     for process in psutil.process_iter(["pid", "name"]):
         try:
             if process.environ().get("RUNNER_MARK") == mark:
                 process.send_signal(signal.SIGKILL)
-                left.append(process.info["name"])
+                left.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return tuple(left)
+    until = time.monotonic() + ENDED_S
+    while any(_is_at_work(process) for process in left) and time.monotonic() < until:
+        time.sleep(0.01)
+    return tuple(process.info["name"] for process in left)
+
+
+def _is_at_work(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _patient_shell(place: Path) -> Path:
+    """A folder with a `bash` that lingers after a failure: of a step that fails act does not wait for the last words."""
+    folder = place / "shell"
+    folder.mkdir()
+    bash = folder / "bash"
+    bash.write_text(f'#!/bin/sh\n{shutil.which("bash")} "$@"\ncode=$?\n[ "$code" = 0 ] || sleep 0.5\nexit "$code"\n')
+    bash.chmod(0o755)
+    return folder
 
 
 def _git(*arguments: str, cwd: Path | None = None) -> str:
