@@ -109,7 +109,7 @@ def test_a_rollback_on_a_protected_branch_counts_at_once_and_ends_by_the_merge(e
     number = estate.open[0]["number"]
     estate.hub.merge(NAME, number)
     with estate.agent(interval=0.5):
-        until(lambda: estate.live() == "2", what="version 2")
+        until(lambda: (now := estate.history().bundle("wine")) and now.versions()["wine"] == "2", what="version 2 proved")
         estate.hub.protect(NAME)
         tip = estate.at("main")
         done = estate.json("rollback", "production", "--to", "1")
