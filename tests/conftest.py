@@ -76,7 +76,7 @@ def _scrubbed_environment(monkeypatch, _homes):
 
 @pytest.fixture(autouse=True)
 def _pauses_are_short(request, monkeypatch):
-    """Where nothing listens the calling code tries three times: outside the tests of that, without a second's pause each."""
+    """Where nothing listens the calling code tries five times: outside the tests of that, without a second's pause each."""
     if not {"integration", "http", "registries"} & set(request.path.parts):
         from mlrelease.http import calls
 

@@ -26,7 +26,7 @@ TOGETHER = 50
 MOST = 500
 """Requests of that probe to one instance, over all its models: up to 10 changed models are each asked 50 times. Where more
 change at once each is asked less often, but never less than `LEAST` times, next to each other among the 50 in flight. More
-was tried: 2,000 are 12 of the 14 seconds in which a warm fleet of 34 models goes back."""
+was tried: for a warm fleet of 34 models 2,000 took 11.9 s where 500 take 2.8 s."""
 
 LEAST = 4
 EACH_TIME = 40
