@@ -66,7 +66,7 @@ def steps(at: Desk) -> list[Callable[[], object]]:
         at.hub.merge(at.name, 1)
 
     def deploy():
-        found["id"] = deployments.begin(at.github, sha=at.main, environment="staging", description="x", payload={"n": 1})
+        found["id"] = deployments.begin(at.github, sha=at.main, environment="staging", description="x", payload={"n": 1}).number
 
     def release():
         return releases.draft(at.github, tag="v1.0.0", name="v1.0.0", body="notes", target=at.main)

@@ -73,7 +73,7 @@ def status(at: Desk, github: GitHub) -> None:
 
 def deployment(at: Desk, github: GitHub) -> None:
     """Begun and ended."""
-    number = deployments.begin(github, sha=at.main, environment="production", description="", payload={})
+    number, _ = deployments.begin(github, sha=at.main, environment="production", description="", payload={})
     deployments.finish(github, number, "success", description="")
 
 

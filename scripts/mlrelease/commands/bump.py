@@ -15,7 +15,7 @@ from mlrelease.commands.github import github_of
 from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, edited_pin, model_of
 from mlrelease.commands.proposals import Edit, Proposed, Subject, Wanted, propose, tip_to_propose_on, withdraw
-from mlrelease.commands.versions import find_version, keep_golden, keep_goldens, refused, to_load
+from mlrelease.commands.versions import Loadable, find_version, keep_golden, keep_goldens, refused, to_load
 from mlrelease.commands.workspace import Workspace, cache_folder, environment_of
 from mlrelease.delivery.admission import NotAdmittedError
 from mlrelease.delivery.source import ENVIRONMENTS, Desired
@@ -157,15 +157,16 @@ def _with_goldens(workspace: Workspace, ledger: Ledger, moves: Sequence[_Move]) 
     """The moves with what is to be said of their golden predictions, ended where a version must not be loaded, or does not
     predict.
     """
-    wanted, no = [], {}
+    wanted: list[Loadable] = []
+    no = {}
     for move in moves:
         if move.wanted:
             try:
-                wanted.append((move.after, to_load(workspace, move.after, move.path, move.model.gates)))
+                wanted.append(to_load(workspace, move.after, move.path, move.model.gates, move.service.python))
             except NotAdmittedError as error:
                 no[move.after] = error
     if len(moves) == 1:
-        said: dict[Digest, str | Error] = {pin.digest: keep_golden(ledger, pin, path) for pin, path in wanted}
+        said: dict[Digest, str | Error] = {one.pin.digest: keep_golden(ledger, one) for one in wanted}
     else:
         said = keep_goldens(ledger, wanted)
     done = []

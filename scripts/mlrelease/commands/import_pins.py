@@ -13,15 +13,14 @@ from pathlib import Path
 from mlrelease.commands.forms import model_text, state_of
 from mlrelease.commands.output import say
 from mlrelease.commands.placing import put, said, service_of, weighed, worktree, writable
-from mlrelease.commands.versions import check_alias, keep_goldens, keep_manifest, refused, to_load
+from mlrelease.commands.versions import Loadable, check_alias, keep_goldens, leave_to_host, refused, to_load
 from mlrelease.commands.workspace import Workspace, cache_folder
-from mlrelease.delivery.admission import Admitted, NotAdmittedError
+from mlrelease.delivery.admission import NotAdmittedError
 from mlrelease.delivery.source import ENVIRONMENTS
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.forge.command import no_identity
 from mlrelease.history.fold import fold
-from mlrelease.ledger.ledger import Ledger
-from mlrelease.model.bundle import Digest, ModelPin
+from mlrelease.model.bundle import ModelPin
 from mlrelease.model.spec import EnvironmentSpec, SourceFile, State
 from mlrelease.model.version import VersionFacts
 from mlrelease.registries.cache import ArtifactCache
@@ -226,17 +225,17 @@ def _settled(ground: _Ground, found: list[Line | _Ready], alias: str) -> list[Li
     history = fold(environment, ledger.read(environment).events)
     bundles = {m.name: s.bundle for s in spec.environments[environment].services.values() for m in s.models}
     no = {one.pin: refused(history, bundles[one.pin.name], one.pin) for one in ready if one.pin.name in bundles}
-    gates = {m.name: m.gates for s in spec.environments[environment].services.values() for m in s.models}
-    fit: list[tuple[ModelPin, Admitted]] = []
+    judged = {m.name: (m.gates, s.python) for s in spec.environments[environment].services.values() for m in s.models}
+    fit: list[Loadable] = []
     for one in ready:
         if one.path in defects or no.get(one.pin):
             continue
         try:
-            own = gates.get(one.pin.name, ground.environment.gates)
-            fit.append((one.pin, to_load(ground.workspace, one.pin, one.folder, own)))
+            gates, python = judged.get(one.pin.name, (ground.environment.gates, ""))
+            fit.append(to_load(ground.workspace, one.pin, one.folder, gates, python))
         except NotAdmittedError as error:
             no[one.pin] = f"not loaded: {error.message}"
-    notes = keep_goldens(ledger, fit) if ground.options.golden else _left_to_host(ledger, fit)
+    notes = keep_goldens(ledger, fit) if ground.options.golden else leave_to_host(ledger, fit)
 
     def settle(one: Line | _Ready) -> Line:
         if isinstance(one, Line):
@@ -257,17 +256,6 @@ def _settled(ground: _Ground, found: list[Line | _Ready], alias: str) -> list[Li
         return replace(one.line, reason=note, commit=sha)
 
     return [settle(one) for one in found]
-
-
-def _left_to_host(ledger: Ledger, fit: Iterable[tuple[ModelPin, Path]]) -> dict[Digest, str | Error]:
-    said_of: dict[Digest, str | Error] = {}
-    for pin, folder in fit:
-        said_of[pin.digest] = "golden predictions are left to the host"
-        try:
-            keep_manifest(ledger, pin, folder)
-        except Error as error:
-            said_of[pin.digest] = f"the manifest could not be stored ({error.message}); golden predictions are left to the host"
-    return said_of
 
 
 def _report(ground: _Ground, alias: str, lines: list[Line], *, asked: int) -> Report:

@@ -139,7 +139,8 @@ def new_model(workspace: Workspace, environment: str, name: str, options: NewMod
         command = f'mlrelease unreject {environment} {name} {pin.version} --reason "…"'
         return Report(verdict=f"{no}: nothing was written", data=_data(environment, path, ""), next=command, exit_code=5)
     try:
-        note = keep_golden(ledger, pin, to_load(workspace, pin, folder, _gates(after, environment, name)))
+        gates, python = _policy(after, environment, name)
+        note = keep_golden(ledger, to_load(workspace, pin, folder, gates, python))
     except NotAdmittedError as error:
         verdict = f"{name} {pin.version} was not loaded: {error.message}: nothing was written"
         return Report(verdict=verdict, data=_data(environment, path, ""), next=error.hint, exit_code=5)
@@ -149,11 +150,11 @@ def new_model(workspace: Workspace, environment: str, name: str, options: NewMod
     return _report(environment, path, sha, details, f"mlrelease plan {environment}")
 
 
-def _gates(spec: Spec, environment: str, model: str) -> tuple[GateSpec, ...]:
-    """Those that will judge the new model: its own where it is copied from another, else the environment's."""
+def _policy(spec: Spec, environment: str, model: str) -> tuple[tuple[GateSpec, ...], str]:
+    """The gates that will judge the new model, its own or the environment's, and its service's interpreter."""
     env = spec.environments[environment]
-    own = [m.gates for service in env.services.values() for m in service.models if m.name == model]
-    return own[0] if own else env.gates
+    own = [(m.gates, service.python) for service in env.services.values() for m in service.models if m.name == model]
+    return own[0] if own else (env.gates, "")
 
 
 def check_version(text: str) -> None:

@@ -18,11 +18,12 @@ from mlrelease.commands.proposals import Edit, Proposed, Subject, Wanted, propos
 from mlrelease.commands.workspace import Workspace, cache_folder, environment_of
 from mlrelease.delivery.source import ENVIRONMENTS, Desired
 from mlrelease.errors import Error, UsageError
+from mlrelease.forge import branches
 from mlrelease.history.fold import fold
 from mlrelease.model.bundle import ImagePin, ModelPin
 from mlrelease.model.spec import EnvironmentSpec, SourceFile, Spec
 from mlrelease.model.version import VersionFacts
-from mlrelease.plan.promote import Candidate, Chosen, candidates, unplaced
+from mlrelease.plan.promote import Candidate, Chosen, candidates, settled, unplaced
 from mlrelease.registries.interface import ModelRegistry
 from mlrelease.render.plan import NAMED
 from mlrelease.render.pull_request import pull_request_text
@@ -91,11 +92,14 @@ def promote(workspace: Workspace, source: str, destination: str, options: Promot
     found = candidates(proved, dest, history, chosen, now=workspace.now())
     lines = _resolved(workspace, origin, dest, found)
     proof = SourceProof(proved, view.events)
+    closed: list[str] = []
     if github and tip:
         lines = _proposed(workspace, github, tip, lines, dest.name, proof, options)
+        subjects = [Subject("promote", destination, name) for name in settled(proved, dest, chosen)]
+        closed = _closed(workspace, github, subjects, f"{destination} pins what {source} runs: nothing is left to promote")
     else:
         lines = _written(workspace, dest, lines, proof, options)
-    return _report(dest, source, lines, unplaced(proved, dest), options, workspace)
+    return _report(dest, source, lines, unplaced(proved, dest), options, workspace, closed)
 
 
 def _check(workspace: Workspace, dest: EnvironmentSpec, source: str, options: PromoteOptions) -> None:
@@ -130,7 +134,7 @@ def _resolved(workspace: Workspace, origin: EnvironmentSpec, dest: EnvironmentSp
     from mlrelease.registries.concurrently import concurrently  # noqa: PLC0415
     from mlrelease.spec.expand import expand  # noqa: PLC0415
 
-    addresses = {expand(env.tracking_uri, workspace.variables).rstrip("/") for env in (origin, dest)}
+    addresses = {expand(env.tracking_uri, workspace.variables, where=env.path).rstrip("/") for env in (origin, dest)}
     registry = workspace.registry(dest)
     cache = ArtifactCache(cache_folder(workspace.variables))
 
@@ -272,6 +276,15 @@ def _proposed(
     ]
 
 
+def _closed(workspace: Workspace, github: GitHub, subjects: Sequence[Subject], why: str) -> list[str]:
+    """What was open for these, closed: it proposes what the source does not run any more, or what is merged otherwise."""
+    pattern = f"refs/heads/{branches.branch_name('promote', subjects[0].environment, '*')}" if subjects else ""
+    there = branches.listed(workspace.git, workspace.branch.remote, pattern) if pattern else {}
+    standing = [subject for subject in subjects if f"refs/heads/{subject.branch}" in there]
+    found = {subject.service: withdraw(workspace, github, subject, why, pins={}) for subject in standing}
+    return [f"{service}: {gone}, {why}" for service, gone in found.items() if gone]
+
+
 def _report(
     dest: EnvironmentSpec,
     source: str,
@@ -279,6 +292,7 @@ def _report(
     missing: Sequence[tuple[str, str]],
     options: PromoteOptions,
     workspace: Workspace,
+    closed: Sequence[str] = (),
 ) -> Report:
     moved = [line for line in lines if not line.code]
     refused = len(lines) - len(moved)
@@ -286,6 +300,7 @@ def _report(
         f"{source} serves {model}, and {dest.name} has no file for it: mlrelease new model {dest.name} {model} --service {name}"
         for name, model in missing
     ]
+    notes += closed
     did = "proposed" if options.pr else "promoted"
     pins = f"{len(moved)} {'pin' if len(moved) == 1 else 'pins'} {did} from {source}"
     parts = [pins] if moved else []

@@ -72,9 +72,11 @@ class Deployments:
                     payload={"tool": "mlrelease", "run_id": self._run_id},
                 )
             )
-            self._id = begun or 0
-            self._put("queued", "waits for the host")
-        if working and self._state == "queued":
+            if begun is not None:
+                self._id, self._state = begun
+            if not self._state:  # that of a job which is run again is further, and never goes back
+                self._put("queued", "waits for the host")
+        if working and self._state in ("queued", "pending"):
             self._put("in_progress", "the host is at work")
 
     def ended(self, code: int, text: str) -> None:

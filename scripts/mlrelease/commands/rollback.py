@@ -14,6 +14,7 @@ from mlrelease.commands.pins import check_edit, files_for, model_of, tip_files
 from mlrelease.commands.rollback_proposal import Waiting, check_github, wait_in_pull_request
 from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.artifacts import admitted, compute_golden, golden_of
+from mlrelease.delivery.interpreter import interpreter_here
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
 from mlrelease.errors import Error, UsageError
@@ -73,7 +74,7 @@ def rollback(workspace: Workspace, environment: str, options: RollbackOptions) -
 
     # (1): the target exists and loads, before anything moves.
     for pin in bundle.models:
-        check_loads(site, pin)
+        check_loads(site, pin, service.python)
 
     # (2): one commit on top of what is tracked, whatever lies in this work tree.
     files, _ = tip_files(workspace, desired.revision)
@@ -170,8 +171,11 @@ def _target(history: History, service: ServiceSpec, options: RollbackOptions) ->
     return entry
 
 
-def check_loads(site: Site, pin: ModelPin) -> None:
-    """Loads a version in isolation; one in this host's cache with golden predictions has loaded before."""
+def check_loads(site: Site, pin: ModelPin, python: str) -> None:
+    """Loads a version in isolation; one in this host's cache with golden predictions has loaded before.
+
+    `python` is the interpreter of its service; where it cannot be used on this machine, the host tries the version first.
+    """
     path = site.cache.verified(pin.digest)
     if path is not None and golden_of(site, pin.digest) is not None:
         return
@@ -190,8 +194,14 @@ def check_loads(site: Site, pin: ModelPin) -> None:
                 f"{pin.name} {pin.version} at {registry.where} is not what was verified here: found {error.found}",
                 hint=f"mlrelease history {site.environment.name} names older ones",
             ) from error
+    folder = admitted(site, pin, path)
+    try:
+        interpreter = interpreter_here(python)
+    except Error as error:
+        say(f"{pin.name} {pin.version}: not loaded on this machine: {error.message}")
+        return
     say(f"{pin.name} {pin.version}: loading it in an isolated process")
-    compute_golden(admitted(site, pin, path))
+    compute_golden(folder, python=interpreter)
 
 
 def lift(workspace: Workspace, site: Site, rejection: Rejection, reason: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mlrelease.commands.output import say
 from mlrelease.commands.workspace import Workspace, cache_folder
 from mlrelease.delivery.admission import Admitted, admit
 from mlrelease.delivery.artifacts import compute_golden, compute_goldens
+from mlrelease.delivery.interpreter import interpreter_here
 from mlrelease.delivery.reports import Reports
 from mlrelease.errors import Error, UsageError
 from mlrelease.history.fold import History
@@ -23,6 +25,15 @@ from mlrelease.registries.interface import ModelRegistry
 
 IN_LEDGER = "golden predictions are in the ledger already"
 NO_EXAMPLE = "the version has no input example: golden probes will be skipped (log_model(input_example=…))"
+
+
+@dataclass(frozen=True, slots=True)
+class Loadable:
+    """A version that may be loaded: its folder, and the interpreter that its service names (empty: this program's)."""
+
+    pin: ModelPin
+    path: Admitted
+    python: str = ""
 
 
 def find_version(registry: ModelRegistry, model: str, version: str) -> VersionFacts:
@@ -41,25 +52,31 @@ def find_version(registry: ModelRegistry, model: str, version: str) -> VersionFa
     return facts
 
 
-def to_load(workspace: Workspace, pin: ModelPin, path: Path, gates: Sequence[GateSpec]) -> Admitted:
-    """The folder of a version, for loading. Raises `NotAdmittedError` where its scan does not open under these gates."""
-    return admit(pin.digest, path, gates, Reports(cache_folder(workspace.variables).parent / "reports"))
+def to_load(workspace: Workspace, pin: ModelPin, path: Path, gates: Sequence[GateSpec], python: str) -> Loadable:
+    """A version for loading. Raises `NotAdmittedError` where its scan does not open under these gates."""
+    return Loadable(pin, admit(pin.digest, path, gates, Reports(cache_folder(workspace.variables).parent / "reports")), python)
 
 
-def keep_golden(ledger: Ledger, pin: ModelPin, path: Admitted) -> str:
+def keep_golden(ledger: Ledger, version: Loadable) -> str:
     """Sees to it that the ledger has the version's golden predictions; what is to be said about them.
 
-    Raises `Error` when the version in `path` does not load and predict.
+    They are left to the host where the service's own interpreter cannot be used on this machine: another one's may not
+    be what it answers. Raises `Error` when the version does not load and predict.
     """
+    pin, path = version.pin, version.path
     if ledger.golden(pin.digest) is not None:
         return IN_LEDGER
+    try:
+        interpreter = interpreter_here(version.python)
+    except Error as error:
+        return leave_to_host(ledger, [version], error.message)[pin.digest]
     say(f"{pin.name} {pin.version}: computing golden predictions in an isolated process")
     try:
-        golden = compute_golden(path)
+        golden = compute_golden(path, python=interpreter)
     except Error as error:
         raise Error(f"{pin.name} {pin.version} does not load and predict: {error.message}", hint=error.hint) from error
     try:
-        keep_manifest(ledger, pin, path)
+        ledger.put_manifest(pin.digest, _manifest(pin, path))
         if golden is not None:
             ledger.put_golden(pin.digest, golden)
     except Error as error:
@@ -69,17 +86,30 @@ def keep_golden(ledger: Ledger, pin: ModelPin, path: Admitted) -> str:
     return f"golden predictions of {_rows(golden['predictions'])} rows stored in the ledger"
 
 
-def keep_goldens(ledger: Ledger, wanted: Sequence[tuple[ModelPin, Admitted]]) -> dict[Digest, str | Error]:
-    """The same for many versions, of one isolated process and in few commits: by digest, what is to be said, or the error."""
-    known = ledger.goldens([pin.digest for pin, _ in wanted])
-    said: dict[Digest, str | Error] = {pin.digest: IN_LEDGER for pin, _ in wanted if pin.digest in known}
-    todo = [(pin, path) for pin, path in wanted if pin.digest not in known]
-    if not todo:
-        return said
+def keep_goldens(ledger: Ledger, wanted: Sequence[Loadable]) -> dict[Digest, str | Error]:
+    """The same for many versions, of one isolated process for each interpreter and in few commits: by digest, what is to be
+    said, or the error.
+    """
+    known = ledger.goldens([version.pin.digest for version in wanted])
+    said: dict[Digest, str | Error] = {v.pin.digest: IN_LEDGER for v in wanted if v.pin.digest in known}
+    todo = [version for version in wanted if version.pin.digest not in known]
+    for python in dict.fromkeys(version.python for version in todo):
+        said |= _keep_together(ledger, [version for version in todo if version.python == python], python)
+    return said
+
+
+def _keep_together(ledger: Ledger, todo: Sequence[Loadable], python: str) -> dict[Digest, str | Error]:
+    said: dict[Digest, str | Error] = {}
+    try:
+        interpreter = interpreter_here(python)
+    except Error as error:
+        return dict(leave_to_host(ledger, todo, error.message))
     say(f"computing golden predictions of {len(todo)} versions in isolated processes")
     goldens: dict[str, dict[str, Any]] = {}
     manifests: dict[str, dict[str, Any]] = {}
-    for (pin, path), golden in zip(todo, compute_goldens([path for _, path in todo]), strict=True):
+    computed = compute_goldens([version.path for version in todo], python=interpreter)
+    for version, golden in zip(todo, computed, strict=True):
+        pin, path = version.pin, version.path
         if isinstance(golden, Error):
             said[pin.digest] = Error(f"does not load and predict: {golden.message}", hint=golden.hint)
             continue
@@ -92,13 +122,18 @@ def keep_goldens(ledger: Ledger, wanted: Sequence[tuple[ModelPin, Admitted]]) ->
         ledger.put_manifests(manifests)
         ledger.put_goldens(list(goldens.items()))
     except Error as error:
-        said |= {pin.digest: _not_stored(error) for pin, _ in todo if pin.digest in manifests}
+        said |= {v.pin.digest: _not_stored(error) for v in todo if v.pin.digest in manifests}
     return said
 
 
-def keep_manifest(ledger: Ledger, pin: ModelPin, path: Path) -> None:
-    """Keeps once what the digest stands for, file by file: the registry may lose it. Raises `Error` when that fails."""
-    ledger.put_manifest(pin.digest, _manifest(pin, path))
+def leave_to_host(ledger: Ledger, versions: Sequence[Loadable], why: str = "") -> dict[Digest, str]:
+    """Keeps the manifests alone, in one commit; by digest, that the host computes the golden predictions, and why."""
+    said = "golden predictions are left to the host" + (f": {why}" if why else "")
+    try:
+        ledger.put_manifests({one.pin.digest: _manifest(one.pin, one.path) for one in versions})
+    except Error as error:
+        said = f"the manifest could not be stored ({error.message}); {said}"
+    return {one.pin.digest: said for one in versions}
 
 
 def _not_stored(error: Error) -> str:
@@ -106,6 +141,7 @@ def _not_stored(error: Error) -> str:
 
 
 def _manifest(pin: ModelPin, path: Path) -> dict[str, Any]:
+    """What the digest stands for, file by file: the registry may lose it."""
     return {"schema": 1, "digest": pin.digest, "files": json.loads(manifest_json(manifest(path)))}
 
 

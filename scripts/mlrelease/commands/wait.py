@@ -21,6 +21,7 @@ from mlrelease.history.dealings import Dealings, dealings
 from mlrelease.history.fold import History
 from mlrelease.log import get
 from mlrelease.model.beat import Beat, beat_from_json, in_words
+from mlrelease.model.change import Outcome
 from mlrelease.model.event import DeployFinished, Event, ServiceReceipt, UnknownEvent
 from mlrelease.model.when import iso
 from mlrelease.render.plan import label
@@ -169,7 +170,8 @@ def _superseded(workspace: Workspace, environment: str, asked: str, seen: Seen) 
         return None
     if not git.is_ancestor(asked, applied):
         return None
-    own = _receipts_of(seen, asked)
+    # A pass that was interrupted has no last word: the next one went on with what it began.
+    own = {name: r for name, r in _receipts_of(seen, asked).items() if r.outcome is not Outcome.ABORTED}
     newer = _receipts_of(seen, applied)
     code = worst({0, *(OUTCOME_CODE[receipt.outcome] for receipt in (own or newer).values())})
     how = "already dealt with, and " if own else ""

@@ -73,7 +73,8 @@ class Workspace:
         from mlrelease.registries.connect import connect  # noqa: PLC0415 - requests costs 0.1 s
         from mlrelease.spec.expand import expand  # noqa: PLC0415 - imported with the spec, not by `--help`
 
-        return connect(expand(environment.tracking_uri, self.variables), self.variables, base=self.git.root)
+        address = expand(environment.tracking_uri, self.variables, where=environment.path)
+        return connect(address, self.variables, base=self.git.root)
 
 
 def new_ulid() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery.admission import Admitted, NotAdmittedError, admit
-from mlrelease.delivery.interpreter import check_interpreter
+from mlrelease.delivery.interpreter import interpreter_here
 from mlrelease.delivery.probes import VerificationFailed
 from mlrelease.delivery.reports import Reports
 from mlrelease.delivery.site import KEEP_BUNDLES, Site
@@ -39,11 +38,10 @@ def make_launch(site: Site, bundle: Bundle, settings: Mapping[str, Any]) -> Laun
 
     tolerances = settings.get("golden_rtol", {})
     python = str(settings.get("python", ""))
-    if python:
-        check_interpreter(python)
+    interpreter = interpreter_here(python)
     with ThreadPoolExecutor(_WORKERS) as pool:
         paths = dict(zip(bundle.models, pool.map(lambda pin: _verified(site, pin), bundle.models), strict=True))
-    goldens = _goldens(site, paths, python or sys.executable)
+    goldens = _goldens(site, paths, interpreter)
     artifacts = tuple(
         Artifact(pin.name, pin.version, pin.digest, path, goldens[pin.digest], tolerances.get(pin.name, GOLDEN_RTOL))
         for pin, path in paths.items()
@@ -73,7 +71,7 @@ def admitted(site: Site, pin: ModelPin, path: Path) -> Admitted:
         return Admitted(path)
 
 
-def compute_golden(path: Admitted, *, python: str = sys.executable) -> dict[str, Any] | None:
+def compute_golden(path: Admitted, *, python: str) -> dict[str, Any] | None:
     """Golden predictions of the version in a folder, computed in an isolated process; None without an input example."""
     from mlrelease.registries.cache import serving_example  # noqa: PLC0415
     from mlrelease.serving.golden import compute  # noqa: PLC0415
@@ -85,7 +83,7 @@ def compute_golden(path: Admitted, *, python: str = sys.executable) -> dict[str,
     return compute(path, payload, deadline_s=deadline, memory_bytes=GOLDEN_MEMORY_BYTES, python=python).to_json()
 
 
-def compute_goldens(paths: Sequence[Admitted], *, python: str = sys.executable) -> tuple[dict[str, Any] | Error | None, ...]:
+def compute_goldens(paths: Sequence[Admitted], *, python: str) -> tuple[dict[str, Any] | Error | None, ...]:
     """The same for many versions at once, in their order; where one does not load or predict, the error in its place."""
     from mlrelease.registries.cache import serving_example  # noqa: PLC0415
     from mlrelease.serving.golden import Golden  # noqa: PLC0415

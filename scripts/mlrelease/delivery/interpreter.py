@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from mlrelease.deadlines import DEADLINES_S
@@ -25,6 +26,16 @@ print(json.dumps({{"missing": missing, "version": list(sys.version_info[:2])}}))
 """
 
 _OLDEST = (3, 11)
+
+
+def interpreter_here(python: str) -> str:
+    """The interpreter that loads a service's models on this machine: the one it names, or this program's where it names none.
+
+    Raises `Error` where the one it names cannot be used here: it belongs to the host.
+    """
+    if python:
+        check_interpreter(python)
+    return python or sys.executable
 
 
 def check_interpreter(python: str) -> None:

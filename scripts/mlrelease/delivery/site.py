@@ -59,7 +59,7 @@ def state_folder(environment: EnvironmentSpec, git: Git, branch: Tracked, variab
 
     written = environment.target.state_dir
     if written:
-        path = Path(expand(written, variables)).expanduser()
+        path = Path(expand(written, variables, where=environment.path)).expanduser()
         return path if path.is_absolute() else git.root() / path
     return default_state_dir(environment.name, repository_key(git, branch))
 
@@ -93,7 +93,7 @@ def open_site(
         ledger=open_ledger(git, branch, folder / "spool", now),
         cache=ArtifactCache(folder / "cache"),
         target=LocalTarget(environment.name, environment.target.listen, folder, now=now, run_id=run_id),
-        registry=lambda: connect(expand(environment.tracking_uri, values), values, base=git.root),
+        registry=lambda: connect(expand(environment.tracking_uri, values, where=environment.path), values, base=git.root),
         variables=values,
         now=now,
         runs_here=Fence(folder).was_claimed(),

@@ -59,7 +59,11 @@ class Scratch:
 
     def remove(self, name: str) -> None:
         """Takes a file away."""
-        (self.path / safe_prefix(name)).unlink(missing_ok=True)
+        try:
+            (self.path / safe_prefix(name)).unlink(missing_ok=True)
+        except OSError as e:
+            text = f"cannot remove {name} in a temporary folder: {e.strerror}"
+            raise Error(text, hint="see to the disk behind TMPDIR") from e
 
     def tree(self, *new: str) -> str:
         """The tree of the copy as it is now: every change to files that the commit has, and the new ones named."""

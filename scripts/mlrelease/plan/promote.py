@@ -63,6 +63,18 @@ def candidates(
     return tuple(found)
 
 
+def settled(source: History, environment: EnvironmentSpec, chosen: Chosen) -> tuple[str, ...]:
+    """The services whose pins are all those that the source recorded; none unless whole services are asked for."""
+    if chosen.models or not chosen.images:
+        return ()
+    origins = {
+        name: (service, _bundle_there(source, service))
+        for name, service in sorted(environment.services.items())
+        if service.state is State.PRESENT and (not chosen.services or name in chosen.services)
+    }
+    return tuple(n for n, (service, origin) in origins.items() if origin and not _moves(source, chosen, service, origin))
+
+
 def unplaced(source: History, environment: EnvironmentSpec) -> tuple[tuple[str, str], ...]:
     """(service, model) of every model that the source recorded and for which the destination has no file."""
     here = {model.name for service in environment.services.values() for model in service.models}

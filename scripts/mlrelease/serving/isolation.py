@@ -58,7 +58,7 @@ def confine(home: Path, *readable: Path, memory_bytes: int, cpu_s: int) -> tuple
     """
     granted = _namespaces()
     if _APART in granted:
-        _continue_as_child()
+        _continue_as_child(cpu_s)
         if _mount_read_only(home):
             granted.append("read-only files")
     os.chdir(home)  # where it was before lies below the new mount, and is read-only
@@ -125,12 +125,19 @@ def _namespaces() -> list[str]:
     return [_OFFLINE] if _leave_network()["network"] == "none" else []
 
 
-def _continue_as_child() -> None:
-    """The caller goes on in a new process; the old one only waits, and ends as that one does."""
+def _continue_as_child(cpu_s: int) -> None:
+    """The caller goes on in a new process; the old one only waits, and ends as that one does.
+
+    The first process of a namespace is deaf to SIGXCPU (pid_namespaces(7)): SIGKILL ends it a second later, which is told
+    as what it was.
+    """
     pid = os.fork()
     if pid == 0:
         return
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    _, status, used = os.wait4(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGKILL and used.ru_utime + used.ru_stime >= cpu_s:
+        code = -signal.SIGXCPU
     if code < 0:
         if -code != signal.SIGKILL:
             signal.signal(-code, signal.SIG_DFL)

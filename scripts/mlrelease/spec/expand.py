@@ -42,13 +42,14 @@ def without_references(text: str) -> str:
     return _REFERENCE.sub("", text)
 
 
-def expand(text: str, variables: Mapping[str, str]) -> str:
+def expand(text: str, variables: Mapping[str, str], *, where: str = "") -> str:
     """`text` with every reference replaced. An empty variable counts as unset when there is a default, as in a shell.
 
-    Raises `Error` naming the variable when it is unset and has no default, or when a `${` is not a reference.
+    `where` is the file that it stands in. Raises `Error` naming that and the variable when it is unset and has no default,
+    or when a `${` is not a reference.
     """
     if not is_well_formed(text):
-        raise Error("a ${ in the file is not closed or names no variable", hint=f"write {FORM}")
+        raise Error("a ${ in the file is not closed or names no variable", hint=f"write {FORM}", where=where or None)
 
     def value(match: re.Match[str]) -> str:
         found = variables.get(match["name"])
@@ -58,6 +59,7 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
             raise Error(
                 f"the variable {match['name']} is not set",
                 hint=f"set it where mlrelease runs: export {match['name']}=…",
+                where=where or None,
             )
         return found
 

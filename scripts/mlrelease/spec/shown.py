@@ -8,6 +8,7 @@ from mlrelease.spec import secrets
 
 LIMIT = 60
 _TOKENS = re.compile(r"\S+")
+_AFTER_PATH = re.compile("[?#]")
 
 
 def shown(text: str, limit: int = LIMIT) -> str:
@@ -25,7 +26,7 @@ def token(text: str) -> str:
 
 
 def address(uri: str) -> str:
-    """`uri` without userinfo and query. Reads it once, however long."""
+    """`uri` without userinfo, query and fragment. Reads it once, however long."""
     return _TOKENS.sub(_bare, uri)
 
 
@@ -34,5 +35,5 @@ def _bare(match: re.Match[str]) -> str:
     start, end = text.find("//"), text.rfind("@")  # up to the last @: a password may hold a slash or another @
     if start >= 0 and end >= start + 2:
         text = f"{text[: start + 2]}***@{text[end + 1 :]}"
-    head, sign, _ = text.partition("?")
-    return f"{head}?***" if sign and "://" in head else text
+    rest = _AFTER_PATH.search(text)
+    return f"{text[: rest.end()]}***" if rest and "://" in text[: rest.start()] else text

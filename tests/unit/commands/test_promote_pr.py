@@ -139,6 +139,35 @@ def test_merged_there_is_nothing_to_promote(here):
     assert here.open == []
 
 
+def test_what_staging_went_back_from_is_closed(here):
+    """Production pins what staging runs again: what is open proposes what nobody wants."""
+    say(here)
+    number = here.open[0]["number"]
+    git(here.pair.laptop, "pull", "--quiet")
+    git(here.pair.laptop, "revert", "--no-edit", "HEAD~1")
+    git(here.pair.laptop, "push", "--quiet")
+    here.pair.run("staging")
+    report = say(here)
+    why = "production pins what staging runs: nothing is left to promote"
+    assert (report.exit_code, report.notes) == (0, [f"wine: closed #{number}, {why}"])
+    assert here.open == []
+    assert why in here.state.comments_on(number)[0]["body"]
+    calls = len(here.hub.calls)
+    assert say(here).notes == []
+    assert {call.method for call in here.hub.calls[calls:]} <= {"GET"}
+
+
+def test_one_model_asked_for_closes_nothing(here):
+    """The pull request speaks for the whole service."""
+    say(here)
+    git(here.pair.laptop, "pull", "--quiet")
+    git(here.pair.laptop, "revert", "--no-edit", "HEAD~1")
+    git(here.pair.laptop, "push", "--quiet")
+    here.pair.run("staging")
+    assert say(here, models=("wine",)).notes == []
+    assert len(here.open) == 1
+
+
 def test_closed_by_a_person_it_waits_to_be_asked_for(here):
     """The row and the next command say so."""
     say(here)

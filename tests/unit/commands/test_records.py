@@ -163,8 +163,17 @@ def test_a_run_that_is_started_again_goes_on_with_the_unfinished_record(pair, hu
     Deployments(github_of(person(hub, pair)), "production", run_id="killed", log_url="").seen(tip, working=True)
     agent_of(pair).once()
     assert recorded(hub, pair).exit_code == 0
-    ((_, _, states),) = deployments(hub)
-    assert states[-1] == "success"
+    assert deployments(hub) == [(tip, "production", ["queued", "in_progress", "success"])]
+
+
+def test_a_wait_that_is_started_again_after_its_success_adds_nothing(pair, hub):
+    """A job that a person runs again is harmless, here too; a failure since then is told."""
+    tip = pair.bump("wine", "2")
+    push(hub, pair)
+    agent_of(pair).once()
+    for _ in range(2):
+        assert recorded(hub, pair).exit_code == 0
+    assert deployments(hub) == [(tip, "production", ["queued", "success"])]
 
 
 @pytest.mark.parametrize(

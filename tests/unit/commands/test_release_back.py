@@ -167,11 +167,11 @@ def test_a_push_meanwhile_is_refused_and_nothing_moves(shop, tmp_path):
     git(tmp_path, "clone", "--quiet", str(shop.origin), "other")
     real = module.check_loads
 
-    def slow(site, pin):
+    def slow(site, pin, python):
         if pin.name == "a":
             git(tmp_path / "other", "commit", "--quiet", "--allow-empty", "-m", "Meanwhile")
             git(tmp_path / "other", "push", "--quiet")
-        real(site, pin)
+        real(site, pin, python)
 
     module.check_loads = slow
     try:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlrelease.commands.import_pins import _left_to_host
 from mlrelease.commands.versions import (
     IN_LEDGER,
     NO_EXAMPLE,
+    Loadable,
     check_alias,
     find_version,
     keep_golden,
     keep_goldens,
-    keep_manifest,
+    leave_to_host,
     listed,
     refused,
 )
@@ -91,10 +92,8 @@ def kept(tmp_path_factory):
         pins = {}
         for version in "1234":
             place = folder / f"wine-{version}"
-            pins[version] = (
-                pin_of("wine", version, {"MLmodel": b"flavors: {}\n", "m": version.encode()}, place),
-                Admitted(place),
-            )
+            pin = pin_of("wine", version, {"MLmodel": b"flavors: {}\n", "m": version.encode()}, place)
+            pins[version] = Loadable(pin, Admitted(place))
         yield bare, ledger(clone), pins
 
 
@@ -104,8 +103,8 @@ def stored(kept, pin):
 
 def test_a_version_without_an_example_keeps_its_manifest(kept, capsys):
     """File by file, once; what is missing is said with what brings it."""
-    pin, path = kept[2]["1"]
-    assert keep_golden(kept[1], pin, path) == NO_EXAMPLE
+    pin, path = kept[2]["1"].pin, kept[2]["1"].path
+    assert keep_golden(kept[1], kept[2]["1"]) == NO_EXAMPLE
     assert capsys.readouterr().err == "wine 1: computing golden predictions in an isolated process\n"
     expected = [[file.path, file.size, file.sha256] for file in manifest(path)]
     assert stored(kept, pin) == {"schema": 1, "digest": pin.digest, "files": expected}
@@ -113,10 +112,10 @@ def test_a_version_without_an_example_keeps_its_manifest(kept, capsys):
 
 def test_golden_predictions_that_are_there_are_not_computed_again(kept, capsys):
     """Nothing is loaded, nothing written."""
-    pin, path = kept[2]["2"]
+    pin = kept[2]["2"].pin
     kept[1].put_golden(pin.digest, {"schema": 1, "payload": {}, "predictions": [1.0]})
-    assert keep_golden(kept[1], pin, path) == IN_LEDGER
-    assert keep_goldens(kept[1], [(pin, path)]) == {pin.digest: IN_LEDGER}
+    assert keep_golden(kept[1], kept[2]["2"]) == IN_LEDGER
+    assert keep_goldens(kept[1], [kept[2]["2"]]) == {pin.digest: IN_LEDGER}
     assert capsys.readouterr().err == ""
     assert stored(kept, pin) is None
 
@@ -124,22 +123,23 @@ def test_golden_predictions_that_are_there_are_not_computed_again(kept, capsys):
 def test_many_at_once_say_what_became_of_each(kept, capsys):
     """Those that are there, and those that are new; of none nothing is said."""
     there, new = kept[2]["2"], kept[2]["3"]
-    kept[1].put_golden(there[0].digest, {"schema": 1, "payload": {}, "predictions": [1.0]})
-    assert keep_goldens(kept[1], [there, new]) == {there[0].digest: IN_LEDGER, new[0].digest: NO_EXAMPLE}
+    kept[1].put_golden(there.pin.digest, {"schema": 1, "payload": {}, "predictions": [1.0]})
+    assert keep_goldens(kept[1], [there, new]) == {there.pin.digest: IN_LEDGER, new.pin.digest: NO_EXAMPLE}
     assert capsys.readouterr().err == "computing golden predictions of 1 versions in isolated processes\n"
-    assert stored(kept, new[0])["digest"] == new[0].digest
+    assert stored(kept, new.pin)["digest"] == new.pin.digest
     assert keep_goldens(kept[1], []) == {}
 
 
 def test_a_version_that_cannot_be_read_is_an_error_of_its_own(kept, tmp_path):
     """The others are kept; alone it is raised with the version's name."""
     broken = pin_of("wine", "9", {"MLmodel": b"[\n"}, tmp_path / "broken")
-    said = keep_goldens(kept[1], [(broken, Admitted(tmp_path / "broken")), kept[2]["3"]])
+    strange = Loadable(broken, Admitted(tmp_path / "broken"))
+    said = keep_goldens(kept[1], [strange, kept[2]["3"]])
     assert isinstance(said[broken.digest], Error)
     assert said[broken.digest].message.startswith("does not load and predict: ")
-    assert not isinstance(said[kept[2]["3"][0].digest], Error)
+    assert not isinstance(said[kept[2]["3"].pin.digest], Error)
     with pytest.raises(Error, match=r"^wine 9 does not load and predict: "):
-        keep_golden(kept[1], broken, Admitted(tmp_path / "broken"))
+        keep_golden(kept[1], strange)
     assert stored(kept, broken) is None
 
 
@@ -152,19 +152,55 @@ def test_a_ledger_that_takes_nothing_is_a_note_and_no_failure(kept):
     hook.write_text("#!/bin/sh\necho 'the ledger is locked' >&2\nexit 1\n")
     hook.chmod(0o755)
     try:
-        one, many = keep_golden(stuck, *pins["4"]), keep_goldens(stuck, [pins["4"]])
-        with pytest.raises(Error):
-            keep_manifest(stuck, *pins["4"])
-        left = _left_to_host(stuck, [pins["4"]])
+        one, many = keep_golden(stuck, pins["4"]), keep_goldens(stuck, [pins["4"]])
+        left = leave_to_host(stuck, [pins["4"]])
     finally:
         hook.unlink()
     assert one.startswith("golden predictions could not be stored (")
     assert one.endswith("): the host will compute them")
-    assert many == {pins["4"][0].digest: one}
+    assert many == {pins["4"].pin.digest: one}
     (said,) = left.values()
     assert said.startswith("the manifest could not be stored (")
     assert said.endswith("); golden predictions are left to the host")
-    assert stored(kept, pins["4"][0]) is None
+    assert stored(kept, pins["4"].pin) is None
+
+
+def test_where_the_services_interpreter_is_not_here_the_host_computes(kept, tmp_path, capsys):
+    """Another interpreter's predictions may not be what it answers: nothing is loaded, and the reason is said."""
+    away = {}
+    for version in "56":
+        place = tmp_path / version
+        pin = pin_of("wine", version, {"MLmodel": b"flavors: {}\n", "m": version.encode()}, place)
+        away[version] = Loadable(pin, Admitted(place), python="/opt/away/bin/python")
+    left = "golden predictions are left to the host: runtime.python is not there or cannot be run: /opt/away/bin/python"
+    assert keep_golden(kept[1], away["5"]) == left
+    assert keep_goldens(kept[1], [*away.values(), kept[2]["1"]]) == {
+        away["5"].pin.digest: left,
+        away["6"].pin.digest: left,
+        kept[2]["1"].pin.digest: NO_EXAMPLE,
+    }
+    assert stored(kept, away["6"].pin)["digest"] == away["6"].pin.digest
+    assert capsys.readouterr().err == "computing golden predictions of 1 versions in isolated processes\n"
+
+
+def test_each_service_s_own_interpreter_computes(kept, tmp_path, monkeypatch):
+    """Those of one interpreter together, in one process."""
+    from mlrelease.commands import versions
+
+    asked = []
+
+    def computed(paths, *, python):
+        asked.append((python, [path.name for path in paths]))
+        return tuple({"predictions": [1.0]} for _ in paths)
+
+    monkeypatch.setattr(versions, "compute_goldens", computed)
+    wanted = []
+    for version, python in (("7", ""), ("8", sys.executable), ("9", "")):
+        pin = pin_of("wine", version, {"MLmodel": b"flavors: {}\n", "m": version.encode()}, tmp_path / version)
+        wanted.append(Loadable(pin, Admitted(tmp_path / version), python))
+    said = keep_goldens(kept[1], wanted)
+    assert asked == [(sys.executable, ["7", "9"]), (sys.executable, ["8"])]
+    assert set(said.values()) == {"golden predictions of 1 rows stored in the ledger"}
 
 
 # -- what was said no to -----------------------------------------------------------------------------------------------

@@ -243,6 +243,17 @@ def test_an_old_commit_ends_with_its_own_receipts():
     assert (report.exit_code, report.next) == (6, "mlrelease status production")
 
 
+def test_an_old_commit_whose_pass_was_interrupted_takes_the_newer_ones_word():
+    """The next pass went on with what it began; the job was not interrupted."""
+    story = dealt(at_seven(), Outcome.ABORTED, revision=OLD)
+    story = dealt(story, Outcome.SUCCEEDED, environment(service(models={"A": "9"})), reason="fine")
+    report = old(story, files=environment(service(models={"A": "9"})))
+    assert report.verdict == "production: aaaaaaaaa was superseded by bbbbbbbbb"
+    assert report.rows[0][1] == "update: succeeded"
+    assert list(report.notes) == ["these are the receipts of bbbbbbbbb; nothing was started"]
+    assert report.exit_code == 0
+
+
 def test_an_old_commit_lists_its_services_by_name():
     """However the receipt had them."""
     story = Story()

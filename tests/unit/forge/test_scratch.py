@@ -169,6 +169,8 @@ def test_where_a_file_stands_no_folder_can_be_written_into(path):
         assert raised.value.message.startswith("cannot write a.txt/below in a temporary folder: ")
         assert raised.value.hint == "see to the disk behind TMPDIR"
         assert copy.read("a.txt") == b"a\n"
+        with pytest.raises(Error, match=r"^cannot remove deep in a temporary folder: Is a directory$"):
+            copy.remove("deep")
 
 
 def test_what_is_not_there_is_none_and_removed_twice_is_removed_once(path):

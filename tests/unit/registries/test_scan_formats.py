@@ -17,23 +17,41 @@ BINARY = b"\x00\x01\xfe\xff" * 20
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("name", "head"),
     [
-        pytest.param(b"\x89PNG\r\n\x1a\n", id="PNG"),
-        pytest.param(b"\xff\xd8\xff", id="JPEG"),
-        pytest.param(b"GIF8", id="GIF"),
-        pytest.param(b"%PDF-", id="PDF"),
-        pytest.param(b"PAR1", id="Parquet"),
-        pytest.param(b"ARROW1\x00\x00", id="Arrow"),
-        pytest.param(struct.pack("<Q", 1000) + b'{"', id="safetensors"),
-        pytest.param(b"{L\x00\x00\x00\x00\x00\x00\x00", id="UBJSON of XGBoost"),
-        pytest.param(b"", id="nothing at all"),
+        pytest.param("x.png", b"\x89PNG\r\n\x1a\n", id="PNG"),
+        pytest.param("x.jpg", b"\xff\xd8\xff", id="JPEG"),
+        pytest.param("x.JPEG", b"\xff\xd8\xff", id="JPEG, written out"),
+        pytest.param("x.gif", b"GIF8", id="GIF"),
+        pytest.param("x.pdf", b"%PDF-", id="PDF"),
+        pytest.param("x.parquet", b"PAR1", id="Parquet"),
+        pytest.param("x.arrow", b"ARROW1\x00\x00", id="Arrow"),
+        pytest.param("x.feather", b"ARROW1\x00\x00", id="Feather"),
+        pytest.param("x.safetensors", struct.pack("<Q", 1000) + b'{"', id="safetensors"),
+        pytest.param("x.ubj", b"{L\x00\x00\x00\x00\x00\x00\x00", id="UBJSON of XGBoost"),
+        pytest.param("x.xgb", b"{L\x00\x00\x00\x00\x00\x00\x00", id="the same as MLflow names it"),
     ],
 )
-def test_what_nothing_runs_from_is_not_told(head):
-    """Binary as it is; with another byte at the end of its mark, nobody knows it."""
-    assert told(head + BINARY if head else b"") == []
-    assert told(head[:-1] + b"\xfe" + BINARY) == [("x", "unknown format", ("file:x",), "")]
+def test_what_nothing_runs_from_is_not_told(name, head):
+    """Binary as it is; with another byte at the end of its mark, or under another name, nobody knows it."""
+    assert told(head + BINARY, name) == []
+    assert told(head[:-1] + b"\xfe" + BINARY, name) == [(name, "unknown format", (f"file:{name}",), "")]
+    for other in ("x", "saved_model.pb", "model.onnx"):
+        assert told(head + BINARY, other) == [(other, "unknown format", (f"file:{other}",), "")]
+
+
+def test_nothing_at_all_is_not_told():
+    """An empty file runs nothing."""
+    assert told(b"") == []
+
+
+def test_a_picture_that_is_opened_as_the_model_is_none(tmp_path):
+    """`MLmodel` names the file, and the loader reads past what makes it look like a document."""
+    files = dict.fromkeys(("model.pdf", "plot.pdf"), b"%PDF-" + BINARY)
+    files["MLmodel"] = b"flavors:\n  onnx:\n    data: model.pdf\n"
+    paths = [path for path, *_ in scanned(version(tmp_path, files))]
+    assert "model.pdf" in paths
+    assert "plot.pdf" not in paths
 
 
 @pytest.mark.parametrize(

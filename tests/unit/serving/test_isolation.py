@@ -185,6 +185,13 @@ def test_it_is_the_first_process_of_its_own_world(home):
     assert said == [1, str(home), ["1"]]
 
 
+def test_a_confined_process_out_of_processor_time_is_told_from_a_crash(home):
+    """The first process of a namespace does not hear the signal that says so."""
+    code = "confine(Path(sys.argv[1]), memory_bytes=1 << 40, cpu_s=1)\n"
+    assert child(code + "while True:\n    pass\n", home).returncode == -signal.SIGXCPU
+    assert child(code + "os._exit(9)\n", home).returncode == 9
+
+
 def test_only_its_home_can_be_written(home, tmp_path):
     """Neither what lies beside it nor anything else, though the files' modes would let it."""
     outside = tmp_path / "outside"

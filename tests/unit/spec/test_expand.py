@@ -81,7 +81,10 @@ def test_an_error_is_a_name_and_a_way_out(text, variables, message, hint):
     """And no value."""
     with pytest.raises(Error) as raised:
         expand(text, variables)
-    assert (raised.value.message, raised.value.hint) == (message, hint)
+    assert (raised.value.message, raised.value.hint, raised.value.where) == (message, hint, None)
+    with pytest.raises(Error) as named:
+        expand(text, variables, where="environments/production/environment.yaml")
+    assert (named.value.message, named.value.where) == (message, "environments/production/environment.yaml")
 
 
 @pytest.mark.parametrize(

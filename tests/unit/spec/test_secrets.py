@@ -126,6 +126,9 @@ def test_a_literal_is_what_stands_in_the_file(value, is_literal):
         ("https://u:p@h/a", "https://***@h/a"),
         ("https://u:p/q@r@h/a", "https://***@h/a"),
         ("https://h/a?token=x", "https://h/a?***"),
+        ("https://h/a#token=x", "https://h/a#***"),
+        ("https://h/a#b?token=x", "https://h/a#***"),
+        ("a#b", "a#b"),
         ("https://u:p@h/a?token=x more", "https://***@h/a?*** more"),
         ("a://u@h b://v@i", "a://***@h b://***@i"),
         ("a?b", "a?b"),
@@ -134,8 +137,8 @@ def test_a_literal_is_what_stands_in_the_file(value, is_literal):
         ("//" * 100_000, "//" * 100_000),
         ("//" + ":" * 200_000, "//" + ":" * 200_000),
     ],
-    ids=["plain", "userinfo", "with slash and at", "query", "both, then text", "two", "no address", "no scheme", "long",
-    "slashes", "colons"],
+    ids=["plain", "userinfo", "with slash and at", "query", "fragment", "fragment first", "no address's fragment",
+    "both, then text", "two", "no address", "no scheme", "long", "slashes", "colons"],
 )  # fmt: skip
 def test_an_address_is_shown_without_what_is_secret_in_it(uri, expected):
     """However long it is: it is read once."""

@@ -58,7 +58,7 @@ def restore(workspace: Workspace, environment: str, options: RollbackOptions) ->
     # (1): everything that must exist and load does, before anything moves.
     for move in moves:
         for pin in move.bundle.models:
-            check_loads(site, pin)
+            check_loads(site, pin, move.service.python)
 
     # (2): one commit for each service, on top of what is tracked.
     files, _ = tip_files(workspace, desired.revision)

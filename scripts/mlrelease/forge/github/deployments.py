@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from mlrelease.forge.github.client import GitHub
 from mlrelease.forge.github.text import shortened
@@ -18,18 +18,29 @@ _OPEN = ("", "queued", "pending", "in_progress")
 """States of a deployment that is under way; empty before the first one."""
 
 
-def begin(github: GitHub, *, sha: str, environment: str, description: str, payload: Mapping[str, Any]) -> int:
-    """The id of the deployment of that commit to that environment: the one that is not finished yet, or a new one.
+class Deployment(NamedTuple):
+    """A deployment with the state in which it was found; empty before the first one."""
 
-    Nothing is merged for it and no check is waited for: what is deployed was decided in git. Raises `HttpError` (409, 422)
-    where GitHub does not know the commit.
+    number: int
+    state: str
+
+
+def begin(github: GitHub, *, sha: str, environment: str, description: str, payload: Mapping[str, Any]) -> Deployment:
+    """The deployment of that commit to that environment: the one that is under way or is live, or a new one.
+
+    So a job that is run again makes no second one of a success, and one of its own after a failure. Nothing is merged for
+    it and no check is waited for: what is deployed was decided in git. Raises `HttpError` (409, 422) where GitHub does not
+    know the commit.
     """
 
-    def unfinished() -> int | None:
-        found = github.pages("deployments", {"sha": sha, "environment": environment, "task": TASK})
-        return next((int(item["id"]) for item in found if _newest(github, int(item["id"])) in _OPEN), None)
+    def standing() -> Deployment | None:
+        for item in github.pages("deployments", {"sha": sha, "environment": environment, "task": TASK}):
+            state = _newest(github, int(item["id"]))
+            if state in ("success", *_OPEN):
+                return Deployment(int(item["id"]), state)
+        return None
 
-    def make() -> int:
+    def make() -> Deployment:
         body = {
             "ref": sha,
             "task": TASK,
@@ -39,9 +50,9 @@ def begin(github: GitHub, *, sha: str, environment: str, description: str, paylo
             "auto_merge": False,  # the default would merge the default branch into the commit's
             "required_contexts": [],  # the default is every check of the commit, the unrelated ones too (409)
         }
-        return int(github.post("deployments", body)["id"])
+        return Deployment(int(github.post("deployments", body)["id"]), "")
 
-    return github.once(unfinished, make)[0]
+    return github.once(standing, make)[0]
 
 
 def set_state(

@@ -23,16 +23,24 @@ _SOURCES = frozenset({".py", ".pyc", ".pyo", ".pyw", ".pyx"})
 _NATIVE = frozenset({".so", ".pyd", ".dll", ".dylib"})
 _PACKAGES = frozenset({".egg", ".whl", ".pyz"})
 
-_HARMLESS = (
-    (b"\x89PNG\r\n\x1a\n", 0),
-    (b"\xff\xd8\xff", 0),  # JPEG
-    (b"GIF8", 0),
-    (b"%PDF-", 0),
-    (b"PAR1", 0),  # Parquet
-    (b"ARROW1\x00\x00", 0),
-    (b'{"', 8),  # safetensors: eight bytes of length, then JSON
-    (b"{L\x00\x00\x00\x00\x00\x00\x00", 0),  # UBJSON as XGBoost writes it: an object, the first key's length
-)
+_HARMLESS = {
+    ".png": (b"\x89PNG\r\n\x1a\n", 0),
+    ".jpg": (b"\xff\xd8\xff", 0),
+    ".jpeg": (b"\xff\xd8\xff", 0),
+    ".gif": (b"GIF8", 0),
+    ".pdf": (b"%PDF-", 0),
+    ".parquet": (b"PAR1", 0),
+    ".arrow": (b"ARROW1\x00\x00", 0),
+    ".feather": (b"ARROW1\x00\x00", 0),
+    ".safetensors": (b'{"', 8),  # eight bytes of length, then JSON
+    ".ubj": (b"{L\x00\x00\x00\x00\x00\x00\x00", 0),  # as XGBoost writes it: an object, the first key's length
+    ".xgb": (b"{L\x00\x00\x00\x00\x00\x00\x00", 0),
+}
+"""First bytes, and where they stand, of formats that run nothing, by the suffix that their loaders and viewers go by. Both
+must fit: other loaders read past such a beginning, as protobuf does past fields that it does not know."""
+
+_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".pdf"})
+"""No model lies in one of these: what `MLmodel` names is opened as something else."""
 _NAMED = (
     (b"\x7fELF", 0, "native code"),
     (b"MZ", 0, "native code"),
@@ -75,7 +83,7 @@ def look(run: Scan, name: str, stream: BinaryIO, size: int, known: Declared, dep
         is_known = True
     is_known |= archives.unpacked(run, name, stream, head, depth, look)
     if not is_known and not kind:
-        _rest(run, name, stream, head, size)
+        _rest(run, name, stream, head, size, is_opened=path.name in known.opened)
 
 
 def _imported_as(path: PurePosixPath, known: Declared) -> str:
@@ -130,9 +138,11 @@ def _array(run: Scan, name: str, stream: BinaryIO, size: int) -> None:
         run.tell(name, "numpy", problem="its array of objects is no pickle")
 
 
-def _rest(run: Scan, name: str, stream: BinaryIO, head: bytes, size: int) -> None:
-    """What is no pickle, archive or array: harmless by its first bytes, text, or unknown."""
-    if any(head[at : at + len(magic)] == magic for magic, at in _HARMLESS):
+def _rest(run: Scan, name: str, stream: BinaryIO, head: bytes, size: int, *, is_opened: bool) -> None:
+    """What is no pickle, archive or array: harmless by its name and first bytes, text, or unknown."""
+    suffix = PurePosixPath(name).suffix.lower()
+    magic, at = _HARMLESS.get(suffix, (b"", 0))
+    if magic and head[at : at + len(magic)] == magic and not (is_opened and suffix in _PICTURES):
         return
     stream.seek(0)
     if size and not _is_text(run, stream):

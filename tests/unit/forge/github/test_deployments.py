@@ -14,7 +14,7 @@ def begin(at, *, sha="", environment="production", payload=None):
     """A deployment of the tip of main."""
     return deployments.begin(
         at.github, sha=sha or at.main, environment=environment, description="2 to update", payload=payload or {"run": 7}
-    )
+    ).number
 
 
 def states(at, number):
@@ -65,6 +65,15 @@ def test_an_unfinished_one_is_gone_on_with(at):
     deployments.set_state(at.github, number, "in_progress", description="x")
     assert begin(at) == number
     deployments.finish(at.github, number, "failure", description="x")
+    assert begin(at) != number
+
+
+def test_a_success_is_found_again_until_another_takes_its_place(at):
+    """A job that is run again makes no second deployment of what is live."""
+    number = finished(at)
+    assert begin(at) == number
+    assert states(at, number)[-1] == "success"
+    finished(at, sha=at.branch("b"))
     assert begin(at) != number
 
 

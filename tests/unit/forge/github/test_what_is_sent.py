@@ -98,7 +98,7 @@ def test_a_deployment_merges_nothing_and_waits_for_no_check():
     """GitHub's defaults would do both."""
     github = ScriptedGitHub({"POST deployments": {"id": 5}})
     found = deployments.begin(github, sha=SHA, environment="prod", description="d" * 150, payload={"run": 1})
-    assert found == 5
+    assert found == (5, "")
     assert github.writes == [
         (
             "POST",
@@ -118,17 +118,18 @@ def test_a_deployment_merges_nothing_and_waits_for_no_check():
     assert github.calls[0].params == asked
 
 
-@pytest.mark.parametrize("state", ["", "queued", "pending", "in_progress"])
-def test_a_deployment_under_way_is_gone_on_with(state):
-    """The first of them that is not finished."""
+@pytest.mark.parametrize("state", ["", "queued", "pending", "in_progress", "success"])
+def test_a_deployment_under_way_or_live_is_gone_on_with(state):
+    """The newest of them that is."""
     statuses = [{"state": state}] if state else []
     answers = {
-        "GET deployments": [{"id": 9}, {"id": 8}],
-        "GET deployments/9/statuses": [{"state": "success"}],
+        "GET deployments": [{"id": 10}, {"id": 9}, {"id": 8}],
+        "GET deployments/10/statuses": [{"state": "failure"}],
+        "GET deployments/9/statuses": [{"state": "inactive"}],
         "GET deployments/8/statuses": statuses,
     }
     github = ScriptedGitHub(answers)
-    assert deployments.begin(github, sha=SHA, environment="prod", description="", payload={}) == 8
+    assert deployments.begin(github, sha=SHA, environment="prod", description="", payload={}) == (8, state)
     assert github.writes == []
 
 
