@@ -78,9 +78,9 @@ def _scrubbed_environment(monkeypatch, _homes):
 def _pauses_are_short(request, monkeypatch):
     """Where nothing listens the calling code tries five times: outside the tests of that, without a second's pause each."""
     if not {"integration", "http", "registries"} & set(request.path.parts):
-        from mlrelease.http import calls
+        from mlrelease.http import retries
 
-        monkeypatch.setattr(calls, "_FIRST_WAIT_S", 0.01)
+        monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.01)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import Outcome
 from support.fleet import MARK, FleetWorld, answer_of, real_target, tiny_model
 

@@ -19,7 +19,7 @@ from mlrelease.forge.github import checks, comments, deployments, issues, pulls,
 from mlrelease.forge.github.auth import credentials_of
 from mlrelease.forge.github.client import GitHub
 from mlrelease.forge.github.place import place_of
-from mlrelease.http import calls as policy
+from mlrelease.http import retries as policy
 from support.github_desk import Desk, desk
 from support.github_server import Fault, lost, reset, running_github
 from support.repositories import git
@@ -42,7 +42,7 @@ def hub(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
     """The same retry policy with a tenth of the waits."""
-    monkeypatch.setattr(policy, "_FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(policy, "FIRST_WAIT_S", 0.02)
 
 
 def steps(at: Desk) -> list[Callable[[], object]]:

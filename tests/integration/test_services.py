@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import ChangeKind, Outcome
 from mlrelease.model.event import Held
 from mlrelease.plan.root import root_notes

@@ -6,7 +6,7 @@ Every instance is asked who it is; one mismatch fails the rollout and restores a
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import ChangeKind, Outcome
 
 ALSO = ("tests/unit/delivery/test_passes.py::test_failed_verification_of_an_update_leaves_the_last_good_serving",)

@@ -6,7 +6,7 @@ The gate `size` limits a version relative to the one that serves; every version 
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import Outcome
 from support.fake_registry import pin_of
 from support.world import World

@@ -6,7 +6,7 @@ Unknown, null, empty and placeholder values are findings; the schemas are strict
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.spec import SourceFile
 from mlrelease.spec.load import load
 from support.world import ENVIRONMENT, MODEL, SERVICE

@@ -6,7 +6,7 @@ Empty or unreadable desired state is an error; removing needs `state: absent`, a
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.errors import Error
 from mlrelease.model.change import ChangeKind, Outcome
 from support.world import World, git

@@ -6,7 +6,7 @@ Rejections are in the ledger, by digest; plan, validate, bump and promote obey t
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.bundle import model_key
 from mlrelease.model.change import Outcome
 from mlrelease.model.event import Unrejected

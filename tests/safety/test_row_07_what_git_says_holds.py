@@ -5,7 +5,7 @@ Every rollback asked for by a person is a commit; an automatic one holds its bun
 
 from __future__ import annotations
 
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import Sync
 from support.world import git
 

@@ -6,7 +6,7 @@ Done is: every instance and the proxy answer as the pins say, so many times in a
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.delivery.probes import PROOFS
 from mlrelease.model.change import ChangeKind, Outcome
 

@@ -6,7 +6,7 @@ Intent is recorded before acting, locks expire and are fenced, and the next pass
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.targets.interface import Fenced
 
 ALSO = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 from mlrelease.delivery import probes
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.delivery.probes import PROOF_TRIES, PROOFS
 from mlrelease.model.change import Outcome
 

@@ -6,7 +6,7 @@ What runs keeps running; what could not be judged is errored and tried again wit
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import Outcome
 from mlrelease.model.gate import GateStatus
 

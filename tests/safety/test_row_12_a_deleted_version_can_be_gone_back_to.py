@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.delivery.site import KEEP_BUNDLES
 from mlrelease.model.change import ChangeKind, Outcome
 

@@ -6,7 +6,7 @@ Services are transactions of their own; each gets its line, and the worst decide
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import Outcome
 from mlrelease.model.event import Held
 from support.world import World

@@ -6,7 +6,7 @@ Digests are compared before anything is unpickled; caches are keyed by digest an
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import Outcome
 
 ALSO = (

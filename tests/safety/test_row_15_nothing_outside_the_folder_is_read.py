@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.forge.git import Git
 from mlrelease.spec.load import load
 

@@ -7,7 +7,7 @@ none.
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.model.change import ChangeKind
 from support.pair import Pair, approved, identity, staged
 

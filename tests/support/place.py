@@ -20,7 +20,8 @@ from mlrelease.errors import Error, UnavailableError
 from mlrelease.history.fold import History, fold
 from mlrelease.ledger.ledger import Appended, LedgerMoved, LedgerView
 from mlrelease.model.bundle import Bundle, ModelPin
-from mlrelease.model.event import Event, event_from_json, event_to_json
+from mlrelease.model.event import Event
+from mlrelease.model.event_json import event_from_json, event_to_json
 from mlrelease.model.gate import GateSpec
 from mlrelease.model.spec import EnvironmentSpec, ModelSpec, ServiceSpec, Spec
 from mlrelease.registries.cache import ArtifactCache

@@ -19,6 +19,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -270,18 +271,31 @@ def _review(process: subprocess.Popen[str], gates: Path, reviewer: Callable[[str
 
 def _end(mark: str) -> tuple[str, ...]:
     """Kills every process that carries the job's mark, as the real runner does; what they were. They have ended then."""
-    left = []
-    for process in psutil.process_iter(["pid", "name"]):
-        try:
-            if process.environ().get("RUNNER_MARK") == mark:
-                process.send_signal(signal.SIGKILL)
-                left.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
+    left: list[psutil.Process] = []
     until = time.monotonic() + ENDED_S
+    while found := _marked(mark):  # again: one that has just begun may have been without its variables, or have forked
+        for process in found:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        left += [process for process in found if process not in left]
+        if time.monotonic() > until:
+            break
+        time.sleep(0.01)
     while any(_is_at_work(process) for process in left) and time.monotonic() < until:
         time.sleep(0.01)
     return tuple(process.info["name"] for process in left)
+
+
+def _marked(mark: str) -> list[psutil.Process]:
+    """Those that carry the mark and are at work."""
+    found = []
+    for process in psutil.process_iter(["pid", "name"]):
+        try:
+            if process.environ().get("RUNNER_MARK") == mark and _is_at_work(process):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
 
 
 def _is_at_work(process: psutil.Process) -> bool:

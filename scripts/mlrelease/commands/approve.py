@@ -11,7 +11,8 @@ from typing import Any
 from mlrelease.commands.plan import way_out
 from mlrelease.commands.run_approval import Given, reviewed
 from mlrelease.commands.workspace import Workspace, environment_of
-from mlrelease.delivery.passes import blocked_code, look, worst
+from mlrelease.delivery.exit_codes import blocked_code, worst
+from mlrelease.delivery.passes import look
 from mlrelease.errors import UsageError
 from mlrelease.history.fold import History
 from mlrelease.model.bundle import Bundle

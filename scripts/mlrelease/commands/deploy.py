@@ -12,8 +12,9 @@ from mlrelease.commands.workspace import FindingsError, Workspace, environment_o
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery.agent import Request, agent_pid, hand_over
 from mlrelease.delivery.aliases import write_aliases
+from mlrelease.delivery.exit_codes import blocked_code, exit_code, worst
 from mlrelease.delivery.notices_sending import Teller
-from mlrelease.delivery.passes import Order, PassResult, blocked_code, exit_code, look, run_pass, worst
+from mlrelease.delivery.passes import Order, PassResult, look, run_pass
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import ENVIRONMENTS, Desired
 from mlrelease.errors import Error

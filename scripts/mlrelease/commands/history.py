@@ -18,8 +18,8 @@ from mlrelease.model.event import (
     Unheld,
     UnknownEvent,
     Unrejected,
-    event_to_json,
 )
+from mlrelease.model.event_json import event_to_json
 from mlrelease.model.when import iso
 from mlrelease.render.plan import label
 from mlrelease.render.report import Report

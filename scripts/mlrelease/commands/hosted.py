@@ -12,7 +12,8 @@ from mlrelease.commands.deploy import DeployOptions, guarded_pass, merged, one_p
 from mlrelease.commands.wait import read_beat
 from mlrelease.commands.workspace import Workspace, environment_of, names_of
 from mlrelease.delivery.agent import agent_pid
-from mlrelease.delivery.passes import look, worst
+from mlrelease.delivery.exit_codes import worst
+from mlrelease.delivery.passes import look
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
 from mlrelease.delivery.waiting import life

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from mlrelease.commands.workspace import Workspace, environment_of
-from mlrelease.delivery.passes import blocked_code, look, worst
+from mlrelease.delivery.exit_codes import blocked_code, worst
+from mlrelease.delivery.passes import look
 from mlrelease.delivery.source import Desired
 from mlrelease.model.change import Change, Plan
 from mlrelease.plan.root import root_notes

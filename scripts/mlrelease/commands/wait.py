@@ -11,7 +11,8 @@ from mlrelease.commands.output import say
 from mlrelease.commands.plan import way_out
 from mlrelease.commands.records import Record, record_of
 from mlrelease.commands.workspace import Workspace, environment_of
-from mlrelease.delivery.passes import OUTCOME_CODE, look, worst
+from mlrelease.delivery.exit_codes import OUTCOME_CODE, worst
+from mlrelease.delivery.passes import look
 from mlrelease.delivery.site import Site
 from mlrelease.delivery.source import Desired
 from mlrelease.delivery.staleness import refuse_stale

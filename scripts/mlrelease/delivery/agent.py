@@ -18,8 +18,9 @@ from typing import Any
 from mlrelease import atomic
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery.aliases import write_aliases
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.delivery.notices_sending import Teller
-from mlrelease.delivery.passes import Order, PassResult, changed_anything, exit_code, run_pass
+from mlrelease.delivery.passes import Order, PassResult, changed_anything, run_pass
 from mlrelease.delivery.site import Site
 from mlrelease.errors import Error
 from mlrelease.forge.command import without_credentials

@@ -310,42 +310,6 @@ def _flushed(site: Site) -> int:
         return view.spooled
 
 
-def exit_code(result: PassResult) -> int:
-    """The worst over the services (DESIGN §5.4): 1 > 6 > 5 > 4 > 0."""
-    codes = {0}
-    for receipt in result.receipts.values():
-        codes.add(OUTCOME_CODE[receipt.outcome])
-    for change in result.plan.changes:
-        if change.service not in result.receipts:
-            codes.add(blocked_code(change))
-    return worst(codes)
-
-
-def blocked_code(change: Change) -> int:
-    """The exit code of a Change that may not be done: findings 4, an errored gate 1, any other no 5; 0 when it may."""
-    if not change.blocked:
-        return 0
-    if change.blocked_by in ("findings", "undeclared"):
-        return 4
-    return 1 if change.blocked_by.endswith(":errored") else 5
-
-
-OUTCOME_CODE: Mapping[Outcome, int] = {
-    Outcome.SUCCEEDED: 0,
-    Outcome.RUNNING: 0,
-    Outcome.ROLLED_BACK: 6,
-    Outcome.FAILED: 1,
-    Outcome.ERRORED: 1,
-    Outcome.ABORTED: 130,
-    Outcome.BLOCKED: 5,
-}
-
-
-def worst(codes: set[int]) -> int:
-    """The exit code that wins over several environments or services; one that nobody here knows (a newer agent's) is 1."""
-    return next((code for code in (130, 1, 6, 5, 4, 3) if code in codes), 0 if codes <= {0} else 1)
-
-
 def changed_anything(result: PassResult) -> bool:
     """Whether the pass touched the target."""
     return any(r.change is not ChangeKind.NOOP and r.outcome is not Outcome.BLOCKED for r in result.receipts.values())

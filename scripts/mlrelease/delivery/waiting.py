@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mlrelease.delivery.passes import OUTCOME_CODE, blocked_code, worst
+from mlrelease.delivery.exit_codes import OUTCOME_CODE, blocked_code, worst
 from mlrelease.history.dealings import Dealings, Dealt
 from mlrelease.history.fold import History
 from mlrelease.model.beat import Beat, in_words

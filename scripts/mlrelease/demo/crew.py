@@ -43,6 +43,7 @@ class Crew:
                 start_new_session=True,
             )
         self.started[name] = process
+        _wait_for_variables(process)
         known = remembered(self.place) | {name: process.pid}
         atomic.write(_memory(self.place), json.dumps(known).encode())  # whoever stops us may read it at any moment
         return process.pid
@@ -117,6 +118,14 @@ def marked(place: Place) -> list[psutil.Process]:
         except (psutil.Error, OSError):  # it ended, or belongs to somebody else: not one of ours
             continue
     return found
+
+
+def _wait_for_variables(process: subprocess.Popen[bytes]) -> None:
+    """Until `marked` can know the process: the kernel says that it runs a moment before its variables can be read."""
+    end = time.monotonic() + DEADLINES_S["demo.stop"]
+    with suppress(psutil.Error):  # it has ended
+        while not psutil.Process(process.pid).environ() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.001)
 
 
 def _wait(processes: list[psutil.Process], patience_s: float) -> None:

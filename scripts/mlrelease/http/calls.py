@@ -7,11 +7,9 @@ its `Dialect`. Headers are never logged.
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,36 +19,24 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
-from tenacity import RetryCallState, Retrying, retry_if_exception
+from tenacity import Retrying, retry_if_exception
 
 from mlrelease import log
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.http import words
 from mlrelease.http.dialect import Answer, Dialect, Refusal
 from mlrelease.http.errors import AnsweredBadlyError, MaybeDoneError
+from mlrelease.http.retries import Again, Budget, outcome, wait
 from mlrelease.http.session import NoAuth, Session
 
 CONNECTIONS = 16
 
-_ATTEMPTS = 5
-_FIRST_WAIT_S = 0.2  # full jitter over 0.2, 0.4, 0.8, 1.6 s: a refused port is reported after 1.5 s on average
 _LARGEST_JSON = 64 << 20
 _LARGEST_ERROR = 64 << 10
 _CHUNK = 1 << 18
 _WITHOUT_BODY = frozenset({201, 202, 204, 205})  # GitHub answers a few of its writes with an empty 20x
 
 _T = TypeVar("_T")
-
-
-class _Again(Exception):  # noqa: N818 - never leaves this module
-    """An attempt failed in a way that another one may mend. `sent`: the server may have acted on it."""
-
-    def __init__(self, reason: str, *, sent: bool = True, status: int = 0, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.sent = sent
-        self.status = status
-        self.retry_after_s = retry_after_s
 
 
 class Http:
@@ -146,7 +132,7 @@ class Http:
             try:
                 value = json.loads(content)
             except (ValueError, RecursionError) as e:
-                raise _Again("the answer was not whole JSON") from e
+                raise Again("the answer was not whole JSON") from e
             return Answer(response.status_code, response.headers, value)
 
         return self._trying(attempt, path, total_s=self._total_s, idempotent=idempotent)
@@ -184,34 +170,34 @@ class Http:
 
     def _trying(self, attempt: Callable[[float], _T], path: str, *, total_s: float, idempotent: bool) -> _T:
         """What `attempt(deadline)` returns, after as many tries as the policy allows."""
-        budget = _Budget(time.monotonic() + total_s, self._patience_s)
+        budget = Budget(time.monotonic() + total_s, self._patience_s)
 
         def once() -> _T:
             if time.monotonic() >= budget.deadline:
-                raise _Again(f"no answer within {total_s:g} s", sent=False)
+                raise Again(f"no answer within {total_s:g} s", sent=False)
             try:
                 return attempt(budget.deadline)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as e:
                 if words.is_final(e):
                     raise words.refused_for_good(self.server, e, self._dialect) from e
                 reason = words.reason_of(e, connect_s=self._connect_s, read_s=self._read_s)
-                raise _Again(reason, sent=not words.was_refused(e)) from e
+                raise Again(reason, sent=not words.was_refused(e)) from e
 
         retrying = Retrying(
-            retry=retry_if_exception(lambda e: isinstance(e, _Again) and (idempotent or not e.sent)),
-            wait=_wait,
+            retry=retry_if_exception(lambda e: isinstance(e, Again) and (idempotent or not e.sent)),
+            wait=wait,
             stop=budget.is_spent,
             before_sleep=lambda state: self._log.info(
-                "retry", server=self.where, path=path, attempt=state.attempt_number, reason=str(_outcome(state))
+                "retry", server=self.where, path=path, attempt=state.attempt_number, reason=str(outcome(state))
             ),
             reraise=True,
         )
         try:
             return retrying(once)
-        except _Again as e:
+        except Again as e:
             raise self._given_up(e, idempotent=idempotent) from e
 
-    def _given_up(self, e: _Again, *, idempotent: bool) -> UnavailableError:
+    def _given_up(self, e: Again, *, idempotent: bool) -> UnavailableError:
         if not idempotent and e.sent:
             return MaybeDoneError(
                 f"{self.server} may have done it, but its answer was lost: {e.reason}", hint=self._dialect.address_hint
@@ -272,7 +258,7 @@ class Http:
             if len(body) >= _LARGEST_ERROR:  # a proxy's page with its pictures in it is still that status
                 break
         retry = self._dialect.judge(self.server, Refusal(response.status_code, response.headers, bytes(body[:_LARGEST_ERROR])))
-        raise _Again(retry.words, sent=retry.acted, status=response.status_code, retry_after_s=retry.after_s)
+        raise Again(retry.words, sent=retry.acted, status=response.status_code, retry_after_s=retry.after_s)
 
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         data = bytearray()
@@ -286,7 +272,7 @@ class Http:
         """The body as it comes in. `read1`, so that a server that drips cannot outlast the deadline inside one read."""
         while True:
             if time.monotonic() >= deadline:
-                raise _Again("the answer did not end in time")
+                raise Again("the answer did not end in time")
             chunk = response.raw.read1(_CHUNK)
             if not chunk:
                 return
@@ -299,37 +285,6 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _outcome(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome else None
-
-
-def _wait(state: RetryCallState) -> float:
-    """Full jitter; or what the server asks for, plus jitter, so that not all clients come back at once."""
-    jitter = random.uniform(0, _FIRST_WAIT_S * 2 ** (state.attempt_number - 1))  # noqa: S311 - spreads load, guards nothing
-    error = _outcome(state)
-    asked = error.retry_after_s if isinstance(error, _Again) else None
-    return jitter if asked is None else asked + min(jitter, _FIRST_WAIT_S)
-
-
-@dataclass(slots=True)
-class _Budget:
-    """What is left of one call: its deadline, which the waiting that the server asks for moves, as far as patience goes."""
-
-    deadline: float
-    patience_s: float
-
-    def is_spent(self, state: RetryCallState) -> bool:
-        """Whether there is no further try: the attempts are used up, or the next one would begin too late."""
-        if state.attempt_number >= _ATTEMPTS:
-            return True
-        error = _outcome(state)
-        asked = isinstance(error, _Again) and error.retry_after_s is not None
-        if asked and state.upcoming_sleep <= self.patience_s:
-            self.patience_s -= state.upcoming_sleep
-            self.deadline += state.upcoming_sleep
-        return time.monotonic() + state.upcoming_sleep >= self.deadline
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from itertools import pairwise
 from typing import Any
 
 from mlrelease.model.bundle import sha256_digest
-from mlrelease.model.event import Event, UnknownEvent, event_from_json
+from mlrelease.model.event import Event, UnknownEvent
+from mlrelease.model.event_json import event_from_json
 
 _NAME = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}\.json")
 """A ULID in Crockford's base 32."""

@@ -10,7 +10,6 @@ import json
 import random
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,14 +20,17 @@ from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error, UnavailableError, UsageError
 from mlrelease.forge.command import PushRefusedError
 from mlrelease.forge.git import Git
-from mlrelease.ledger.chain import Link, breaks, grown, link, stored
+from mlrelease.ledger.chain import Link, breaks, grown, stored
+from mlrelease.ledger.contents import Contents
 from mlrelease.ledger.filelock import Busy
 from mlrelease.ledger.heartbeat import Heartbeat
 from mlrelease.ledger.identity import authored
+from mlrelease.ledger.pending import Pending, new_by_environment
 from mlrelease.ledger.ref import LedgerRef, RewrittenError, Tip
 from mlrelease.ledger.spool import Spool, Spooled
 from mlrelease.log import get
-from mlrelease.model.event import Event, UnknownEvent, event_to_json
+from mlrelease.model.event import Event, UnknownEvent
+from mlrelease.model.event_json import event_to_json
 
 BACKOFF_S = 0.02
 BACKOFF_MAX_S = 1.0
@@ -72,17 +74,6 @@ class Appended:
     spooled: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """What an append has to add to a tip: events not in it yet, spooled ones first, by environment; and blobs."""
-
-    spooled: tuple[Spooled, ...]
-    old: Mapping[str, tuple[Mapping[str, Any], ...]]
-    new: Mapping[str, tuple[Mapping[str, Any], ...]]
-    blobs: Mapping[str, bytes]
-    spooled_blobs: tuple[str, ...]
-
-
 class Ledger:
     """The ledger of the repository `git`, at `remote` (None: on a branch here). `spool` is a folder on this host.
 
@@ -99,8 +90,7 @@ class Ledger:
         self._heartbeat = Heartbeat(git, remote, now)
         self._online = True
         self._rewritten = ""
-        self._read: dict[str, tuple[str | None, tuple[Link, ...]]] = {}
-        self._parsed: dict[str, dict[tuple[str, str], Link]] = {}
+        self._contents = Contents(git)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -110,7 +100,7 @@ class Ledger:
         waiting = self._spool.events()  # before the tip: see spool.py
         if fetch:
             self._look()
-        links = self._links(environment, self._ref.known())
+        links = self._contents.links(environment, self._ref.known())
         known = {one.event.id for one in links}
         spooled = [one.event for one in waiting if one.event.environment == environment and one.event.id not in known]
         events = (*(one.event for one in links), *spooled)
@@ -122,7 +112,7 @@ class Ledger:
         _check_folder(environment)
         if fetch:
             self._look()
-        return self._links(environment, self._ref.known())
+        return self._contents.links(environment, self._ref.known())
 
     def environments(self, *, fetch: bool = True) -> tuple[str, ...]:
         """The environments that have events, sorted: whether or not any file names them. With `fetch` as in `read`."""
@@ -130,14 +120,7 @@ class Ledger:
         if fetch:
             self._look()
         names = {one.event.environment for one in waiting}
-        tip = self._ref.known()
-        if tip is not None:
-            listing = self._git.call("ls-tree", "-r", "-d", "-z", "--name-only", "--full-tree", tip)
-            if listing.code:
-                raise Error(f"the ledger at {tip[:12]} cannot be read: {listing.messages}", hint="git fsck")
-            folders = listing.out.decode(errors="backslashreplace").split("\0")
-            names |= {name for name, _, inner in (folder.partition("/") for folder in folders) if inner == "events"}
-        return tuple(sorted(names))
+        return tuple(sorted(names | self._contents.environments(self._ref.known())))
 
     def verify(self, environment: str) -> tuple[str, ...]:
         """Every place where the history of an environment does not hold: the chain, and files changed or removed later."""
@@ -145,26 +128,8 @@ class Ledger:
         self._look()
         tip = self._ref.known()
         found = [self._rewritten] if self._rewritten else []
-        found += breaks(self._links(environment, tip))
-        if tip is not None:
-            changed = self._git.run(
-                "log",
-                "--diff-filter=DMT",
-                "--no-renames",
-                "--name-status",
-                "--format=%h",
-                tip,
-                "--",
-                f":(top){environment}/events",
-            )
-            commit = ""
-            for line in (line for line in changed.splitlines() if line):
-                letter, _, path = line.partition("\t")
-                if not path:
-                    commit = line
-                    continue
-                did = "removed" if letter == "D" else "changed"
-                found.append(f"{path.rpartition('/')[2]} was {did} by commit {commit}")
+        found += breaks(self._contents.links(environment, tip))
+        found += self._contents.spoilt(environment, tip)
         return tuple(found)
 
     def golden(self, digest: str) -> dict[str, Any] | None:
@@ -288,9 +253,9 @@ class Ledger:
         self._spool.remove(pending.spooled, pending.spooled_blobs)
         return Appended(height, 0)
 
-    def _commit(self, tip: Tip, files: Mapping[str, bytes], pending: _Pending) -> str:
+    def _commit(self, tip: Tip, files: Mapping[str, bytes], pending: Pending) -> str:
         durable = self._ref.is_local  # with a remote the record is kept there; here is a copy
-        return self._git.graft(tip.commit, files, _message(pending), extra=authored(self._now()), durable=durable)
+        return self._git.graft(tip.commit, files, pending.message(), extra=authored(self._now()), durable=durable)
 
     def _to_spool(self, contents: list[dict[str, Any]], blobs: Mapping[str, bytes], expect: int | None, why: Error) -> Appended:
         with ExitStack() as stack:
@@ -318,71 +283,46 @@ class Ledger:
         waiting_blobs: Mapping[str, bytes],
         contents: Sequence[Mapping[str, Any]],
         blobs: Mapping[str, bytes],
-    ) -> _Pending:
+    ) -> Pending:
         names = {one.event.environment for one in waiting} | {content["environment"] for content in contents}
-        known = {one.event.id for name in names for one in self._links(name, tip)}
-        old = _new_by_environment([one.content for one in waiting], known)
-        new = _new_by_environment(contents, known)
+        known = {one.event.id for name in names for one in self._contents.links(name, tip)}
+        old = new_by_environment([one.content for one in waiting], known)
+        new = new_by_environment(contents, known)
         wanted = {**blobs, **waiting_blobs}
-        there = self._git.blobs([f"{tip}:{path}" for path in wanted]) if tip else [None] * len(wanted)
-        missing = {path: wanted[path] for path, data in zip(wanted, there, strict=True) if data is None}
-        return _Pending(tuple(waiting), old, new, missing, tuple(waiting_blobs))
+        there = self._contents.files(list(wanted), tip)
+        missing = {path: data for path, data in wanted.items() if path not in there}
+        return Pending(tuple(waiting), old, new, missing, tuple(waiting_blobs))
 
     def _check_height(
-        self, contents: Sequence[Mapping[str, Any]], pending: _Pending, tip: str | None, expect: int | None
+        self, contents: Sequence[Mapping[str, Any]], pending: Pending, tip: str | None, expect: int | None
     ) -> int:
         """The height after the append of the first event's environment. Raises `LedgerMoved` for another one before it."""
         if not contents:
             return 0
         environment = contents[0]["environment"]
-        before = len(self._links(environment, tip)) + len(pending.old.get(environment, ()))
+        before = len(self._contents.links(environment, tip)) + len(pending.old.get(environment, ()))
         added = len(pending.new.get(environment, ()))  # none when an earlier try got through after all
         if expect is not None and added and before != expect:
             raise LedgerMoved(environment, expect, before)
         return before + added
 
-    def _files(self, pending: _Pending, tip: str | None) -> Iterator[tuple[str, bytes]]:
+    def _files(self, pending: Pending, tip: str | None) -> Iterator[tuple[str, bytes]]:
         yield from pending.blobs.items()
         for environment in sorted({*pending.old, *pending.new}):
             events = (*pending.old.get(environment, ()), *pending.new.get(environment, ()))
-            yield from grown(environment, self._links(environment, tip), events, self._now())
-
-    def _links(self, environment: str, tip: str | None) -> tuple[Link, ...]:
-        """The chain of one environment at a tip: one `ls-tree`, and one `cat-file` for files not read before."""
-        before = self._read.get(environment)
-        if before is not None and before[0] == tip:
-            return before[1]
-        links: tuple[Link, ...] = ()
-        if tip is not None:
-            listing = self._git.call("ls-tree", "-r", "-z", "--full-tree", tip, f"{environment}/events")
-            if listing.code:
-                raise Error(f"the ledger at {tip[:12]} cannot be read: {listing.messages}", hint="git fsck")
-            names, objects = [], []
-            for record in listing.out.split(b"\0")[:-1]:
-                about, _, path = record.partition(b"\t")
-                names.append(path.decode(errors="backslashreplace").removeprefix(f"{environment}/events/"))
-                objects.append(about.split()[2].decode())
-            parsed = self._parsed.get(environment, {})
-            unread = [(n, o) for n, o in zip(names, objects, strict=True) if (n, o) not in parsed]
-            contents = self._git.blobs([o for _, o in unread])
-            fresh = {key: link(environment, key[0], data or b"") for key, data in zip(unread, contents, strict=True)}
-            now_parsed = {key: fresh.get(key) or parsed[key] for key in zip(names, objects, strict=True)}
-            self._parsed[environment] = now_parsed
-            links = tuple(now_parsed.values())
-        self._read[environment] = (tip, links)
-        return links
+            yield from grown(environment, self._contents.links(environment, tip), events, self._now())
 
     def _blobs(self, paths: Mapping[str, str], *, fetch: bool = True) -> dict[str, dict[str, Any]]:
         """The JSON objects at these paths, by the keys given: the spool's, else those known here, else the remote's."""
         spool = self._spool.blobs()
         found = {path: spool[path] for path in paths.values() if path in spool}
-        found |= self._blobs_at([path for path in paths.values() if path not in found], self._ref.known())
+        found |= self._contents.files([path for path in paths.values() if path not in found], self._ref.known())
         if fetch and len(found) < len(set(paths.values())):
             before = self._ref.known()
             self._look()
             tip = self._ref.known()
             if tip != before:
-                found |= self._blobs_at([path for path in paths.values() if path not in found], tip)
+                found |= self._contents.files([path for path in paths.values() if path not in found], tip)
         contents: dict[str, dict[str, Any]] = {}
         for key, path in paths.items():
             if path not in found:
@@ -394,34 +334,6 @@ class Ledger:
             if isinstance(content, dict):
                 contents[key] = content
         return contents
-
-    def _blobs_at(self, paths: Sequence[str], tip: str | None) -> dict[str, bytes]:
-        if tip is None or not paths:
-            return {}
-        datas = self._git.blobs([f"{tip}:{path}" for path in paths])
-        return {path: data for path, data in zip(paths, datas, strict=True) if data is not None}
-
-
-def _new_by_environment(contents: Sequence[Mapping[str, Any]], known: set[str]) -> dict[str, tuple[Mapping[str, Any], ...]]:
-    """Those not known yet, each once, in order. Adds their ids to `known`."""
-    found: dict[str, tuple[Mapping[str, Any], ...]] = {}
-    for content in contents:
-        if content["id"] not in known:
-            known.add(content["id"])
-            found[content["environment"]] = (*found.get(content["environment"], ()), content)
-    return found
-
-
-def _message(pending: _Pending) -> str:
-    """`staging: deploy_started`, or `ledger: golden sha256-…` for blobs alone."""
-    lines = []
-    for environment in sorted({*pending.old, *pending.new}):
-        events = (*pending.old.get(environment, ()), *pending.new.get(environment, ()))
-        kinds = Counter(event["kind"] for event in events)
-        lines.append(f"{environment}: " + ", ".join(kind if n == 1 else f"{n} {kind}" for kind, n in kinds.items()))
-    lines += [f"ledger: {path.removesuffix('.json')}" for path in pending.blobs]
-    title, *rest = lines
-    return title + ("\n\n" + "\n".join(rest) if rest else "") + "\n"
 
 
 def _blob_path(kind: str, digest: str) -> str:

@@ -19,7 +19,8 @@ from mlrelease.errors import Error
 from mlrelease.ledger.chain import newest_name, next_name, stored
 from mlrelease.ledger.filelock import held, unusable
 from mlrelease.log import get
-from mlrelease.model.event import Event, UnknownEvent, event_from_json
+from mlrelease.model.event import Event, UnknownEvent
+from mlrelease.model.event_json import event_from_json
 
 BLOBS = "blobs"
 

@@ -11,7 +11,8 @@ from mlrelease.history.landings import PinCommit
 from mlrelease.history.lineage import Fate, Origin, Run, approval_of
 from mlrelease.history.moments import Era, Stretch
 from mlrelease.model.bundle import IMAGE, SETTINGS, Bundle
-from mlrelease.model.event import Approved, DeployFinished, ServiceReceipt, receipt_to_json
+from mlrelease.model.event import Approved, DeployFinished, ServiceReceipt
+from mlrelease.model.event_json import receipt_to_json
 from mlrelease.model.run import RunFacts
 from mlrelease.model.when import iso
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from mlrelease.model.bundle import Bundle
 from mlrelease.model.change import Change, ChangeKind, Outcome, Plan, Sync
-from mlrelease.model.event import ServiceReceipt, receipt_to_json
+from mlrelease.model.event import ServiceReceipt
+from mlrelease.model.event_json import receipt_to_json
 from mlrelease.model.gate import GateStatus
 from mlrelease.model.when import iso
 from mlrelease.render.report import Report

@@ -8,7 +8,8 @@ import pytest
 from mlrelease.commands.approve import ApproveOptions, approve
 from mlrelease.commands.history import history
 from mlrelease.commands.words import Named, hold, reject
-from mlrelease.delivery.passes import exit_code, look
+from mlrelease.delivery.exit_codes import exit_code
+from mlrelease.delivery.passes import look
 from mlrelease.errors import UsageError
 from mlrelease.model.bundle import IMAGE, SETTINGS, model_key
 from mlrelease.model.event import Approved

@@ -12,7 +12,8 @@ from mlrelease.history.fold import fold
 from mlrelease.ledger.chain import grown, link
 from mlrelease.model.bundle import Digest, ImagePin
 from mlrelease.model.change import ChangeKind, Direction, Outcome
-from mlrelease.model.event import Approved, ServiceReceipt, event_to_json
+from mlrelease.model.event import Approved, ServiceReceipt
+from mlrelease.model.event_json import event_to_json
 from mlrelease.model.gate import GateSpec
 from mlrelease.model.release import ApprovedBy, ReleasedEnvironment, ReleasedModel, ReleasedService
 from mlrelease.model.version import VersionFacts

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from mlrelease.delivery.passes import OUTCOME_CODE, PassResult, blocked_code, changed_anything, exit_code, worst
+from mlrelease.delivery.exit_codes import OUTCOME_CODE, blocked_code, exit_code, worst
+from mlrelease.delivery.passes import PassResult, changed_anything
 from mlrelease.history.fold import History
 from mlrelease.model.change import Change, ChangeKind, Direction, Outcome, Plan
 from mlrelease.model.event import ServiceReceipt

@@ -6,7 +6,8 @@ import sys
 from dataclasses import replace
 
 import pytest
-from mlrelease.delivery.passes import exit_code, look
+from mlrelease.delivery.exit_codes import exit_code
+from mlrelease.delivery.passes import look
 from mlrelease.errors import Error
 from mlrelease.history.fold import fold
 from mlrelease.model.change import ChangeKind, Direction, Outcome

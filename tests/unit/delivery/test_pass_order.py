@@ -7,15 +7,9 @@ from dataclasses import replace
 
 import pytest
 from mlrelease.delivery import lock as locks
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.delivery.lock import LockHeld, PlanStale, take
-from mlrelease.delivery.passes import (
-    PLAN_TRIES,
-    ROLLBACK,
-    changed_anything,
-    exit_code,
-    look,
-    run_pass,
-)
+from mlrelease.delivery.passes import PLAN_TRIES, ROLLBACK, changed_anything, look, run_pass
 from mlrelease.delivery.staleness import KNOWN_REWRITTEN
 from mlrelease.delivery.upstream import source_history
 from mlrelease.errors import Error

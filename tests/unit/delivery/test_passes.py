@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.errors import Error
 from mlrelease.model.change import ChangeKind, Direction, Outcome
 from mlrelease.model.event import DeployFinished

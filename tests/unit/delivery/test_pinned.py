@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from mlrelease.delivery.passes import exit_code, look
+from mlrelease.delivery.exit_codes import exit_code
+from mlrelease.delivery.passes import look
 from mlrelease.errors import Error
 from mlrelease.forge.branches import branch_name
 from mlrelease.model.change import ChangeKind, Outcome, Sync

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery.passes import exit_code
+from mlrelease.delivery.exit_codes import exit_code
 from mlrelease.errors import Error
 from mlrelease.history.fold import fold
 from mlrelease.model.bundle import model_key

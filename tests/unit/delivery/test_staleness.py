@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 from mlrelease.delivery import source
-from mlrelease.delivery.passes import ROLLBACK, exit_code, run_pass
+from mlrelease.delivery.exit_codes import exit_code
+from mlrelease.delivery.passes import ROLLBACK, run_pass
 from mlrelease.delivery.source import Tracked
 from mlrelease.delivery.staleness import BLOCKED_BY, KNOWN_REWRITTEN, halted, untold_order
 from mlrelease.errors import Error

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 
+import psutil
 import pytest
 from mlrelease.demo.crew import Crew, marked, remembered, sweep
 from mlrelease.demo.ending import Outcome, main, stop_all, write_report, write_stop_script
@@ -41,6 +42,19 @@ def test_what_was_remembered_is_ended_in_order(place, crew, capsys):
     assert (told.out, told.err) == (f"everything has ended; the folder stays: rm -r {place.root}\n", "")
     assert marked(place) == []
     assert [process.wait(5) for process in crew.started.values()] == [-15, -15, -15]
+
+
+def test_what_has_just_begun_is_known_at_once(place, crew, monkeypatch):
+    """The kernel has its variables a moment after it runs; whoever ended it in that moment waited for ever."""
+    read, looks = psutil.Process.environ, []
+
+    def environ(process):
+        looks.append(process.pid)
+        return read(process) if len(looks) > 2 else {}
+
+    monkeypatch.setattr(psutil.Process, "environ", environ)
+    pid = crew.start("new", SLEEP, cwd=place.root)
+    assert looks == [pid] * 3
 
 
 def test_what_nobody_remembers_is_swept_up_and_named(place, crew, capsys):

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 from mlrelease.errors import Error
-from mlrelease.forge.git import Commit, Git
+from mlrelease.forge.git import Git
+from mlrelease.forge.reader import Commit
 from support.repositories import git, repository
 
 pytestmark = pytest.mark.xdist_group("git_questions")

@@ -141,7 +141,7 @@ def test_a_first_deploy_and_a_removal_are_approved_as_such():
 def test_what_a_newer_version_approves_is_not_taken_for_ours():
     """An approval with terms that we do not know folds to nothing: it stays an unknown event."""
     from mlrelease.history.fold import fold
-    from mlrelease.model.event import event_from_json, event_to_json
+    from mlrelease.model.event_json import event_from_json, event_to_json
 
     known = Approved("e1", "production", 1.0, "ada", "risk", (), (), "ada", 2.0)
     newer = event_from_json(event_to_json(known) | {"schema": 2})

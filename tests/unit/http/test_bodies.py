@@ -7,7 +7,7 @@ import json
 
 import pytest
 from mlrelease.errors import Error, UnavailableError
-from mlrelease.http import calls
+from mlrelease.http import calls, retries
 from mlrelease.http.errors import AnsweredBadlyError, HttpError, MaybeDoneError
 from support.faulty_server import answer, cut_chunk, faulty, raw
 from support.plain_dialect import PlainDialect, plain
@@ -16,7 +16,7 @@ from support.plain_dialect import PlainDialect, plain
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
     """The same policy with a hundredth of the waits."""
-    monkeypatch.setattr(calls, "_FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.002)
 
 
 @pytest.mark.parametrize(("size", "whole"), [(1024, True), (1025, False)], ids=["the largest", "one byte more"])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from mlrelease.errors import Error, UnavailableError
-from mlrelease.http import calls as policy
+from mlrelease.http import retries as policy
 from mlrelease.http.calls import Http
 from mlrelease.http.errors import HttpError, MaybeDoneError
 from mlrelease.http.session import BearerAuth
@@ -27,7 +27,7 @@ SECRET = "s3cret-t0ken"
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
     """The same policy with a tenth of the waits."""
-    monkeypatch.setattr(policy, "_FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(policy, "FIRST_WAIT_S", 0.02)
 
 
 def http(url, *, total_s=5.0, read_s=2.0, connect_s=1.0, **options):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from mlrelease.errors import Error, UnavailableError
-from mlrelease.http import calls
+from mlrelease.http import calls, retries
 from mlrelease.http.errors import HttpError
 from mlrelease.http.session import BearerAuth
 from support.faulty_server import answer, cut_chunk, faulty, raw, reset, truncated
@@ -16,7 +16,7 @@ from support.plain_dialect import plain
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
     """The same policy with a hundredth of the waits, and pieces of four bytes."""
-    monkeypatch.setattr(calls, "_FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.002)
     monkeypatch.setattr(calls, "_CHUNK", 4)
 
 

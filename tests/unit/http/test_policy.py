@@ -11,9 +11,9 @@ import pytest
 import structlog
 from mlrelease import log
 from mlrelease.errors import UnavailableError
-from mlrelease.http import calls
-from mlrelease.http.calls import _Again, _Budget, _wait
+from mlrelease.http import retries
 from mlrelease.http.errors import AnsweredBadlyError, HttpError, MaybeDoneError
+from mlrelease.http.retries import Again, Budget, wait
 from support.faulty_server import answer, closed_port, faulty, raw, reset
 from support.plain_dialect import plain
 from tenacity import RetryCallState
@@ -25,7 +25,7 @@ FINAL = [400, 401, 403, 404, 405, 406, 409, 410, 412, 418, 422, 425, 501, 505, 5
 @pytest.fixture
 def _short_waits(monkeypatch):
     """The same policy with a hundredth of the waits."""
-    monkeypatch.setattr(calls, "_FIRST_WAIT_S", 0.002)
+    monkeypatch.setattr(retries, "FIRST_WAIT_S", 0.002)
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def test_waits_double_and_are_spread_from_nothing(monkeypatch, attempt, longest_
     """Full jitter: many clients that failed together do not come back together."""
     ranges = []
     monkeypatch.setattr("random.uniform", lambda low, high: ranges.append((low, high)) or high)
-    assert _wait(state(attempt, _Again("reset"))) == longest_s
+    assert wait(state(attempt, Again("reset"))) == longest_s
     assert ranges == [(0, longest_s)]
 
 
@@ -144,10 +144,10 @@ def test_waits_double_and_are_spread_from_nothing(monkeypatch, attempt, longest_
 )
 def test_a_wait_that_is_asked_for_is_kept_and_spread_a_little(monkeypatch, attempt, asked_s, least_s, longest_s):
     """Never earlier than asked, and at most a fifth of a second later."""
-    error = _Again("429", retry_after_s=asked_s)
+    error = Again("429", retry_after_s=asked_s)
     for jitter, expected in ((lambda low, _: low, least_s), (lambda _, high: high, longest_s)):
         monkeypatch.setattr("random.uniform", jitter)
-        assert _wait(state(attempt, error)) == pytest.approx(expected)
+        assert wait(state(attempt, error)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -157,15 +157,15 @@ def test_a_wait_that_is_asked_for_is_kept_and_spread_a_little(monkeypatch, attem
 )
 def test_tries_end_by_number_or_by_time(attempt, left_s, sleep_s, spent):
     """Whichever comes first."""
-    budget = _Budget(time.monotonic() + left_s, patience_s=0.0)
-    assert budget.is_spent(state(attempt, _Again("reset"), sleep_s)) is spent
+    budget = Budget(time.monotonic() + left_s, patience_s=0.0)
+    assert budget.is_spent(state(attempt, Again("reset"), sleep_s)) is spent
 
 
 def test_patience_moves_the_deadline_by_what_it_pays():
     """What the server asks for is paid from patience until that is used up; then it counts like any wait."""
     end = time.monotonic() + 1.0
-    budget = _Budget(end, patience_s=100.0)
-    asked = _Again("429", retry_after_s=60.0)
+    budget = Budget(end, patience_s=100.0)
+    asked = Again("429", retry_after_s=60.0)
     assert not budget.is_spent(state(1, asked, 60.0))
     assert (budget.patience_s, budget.deadline) == (40.0, end + 60.0)
     assert not budget.is_spent(state(2, asked, 40.0))
@@ -177,9 +177,9 @@ def test_patience_moves_the_deadline_by_what_it_pays():
 def test_patience_pays_for_nothing_that_was_not_asked_for():
     """A server that only fails has the deadline that it had; and so has the fifth try."""
     end = time.monotonic() + 1.0
-    budget = _Budget(end, patience_s=100.0)
-    assert budget.is_spent(state(1, _Again("reset"), 60.0))
-    assert budget.is_spent(state(5, _Again("429", retry_after_s=1.0), 1.0))
+    budget = Budget(end, patience_s=100.0)
+    assert budget.is_spent(state(1, Again("reset"), 60.0))
+    assert budget.is_spent(state(5, Again("429", retry_after_s=1.0), 1.0))
     assert (budget.patience_s, budget.deadline) == (100.0, end)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mlrelease.ledger.chain import breaks, grown, link, next_name, stored
-from mlrelease.model.event import event_to_json
+from mlrelease.model.event_json import event_to_json
 from support.repositories import NOW, held
 
 

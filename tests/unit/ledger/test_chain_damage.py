@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mlrelease.ledger.chain import DAMAGED, breaks, grown, link, newest_name, next_name, stored
 from mlrelease.model.bundle import sha256_digest
-from mlrelease.model.event import UnknownEvent, event_to_json
+from mlrelease.model.event import UnknownEvent
+from mlrelease.model.event_json import event_to_json
 from support.repositories import NOW, held
 
 ONE, TWO, THREE = (f"01J0000000000000000000000{letter}.json" for letter in "ABC")

@@ -477,7 +477,7 @@ def test_killed_while_writing_to_the_spool(clones, tmp_path, renames):
 
 
 def _json(event):
-    from mlrelease.model.event import event_to_json
+    from mlrelease.model.event_json import event_to_json
 
     return event_to_json(event)
 

@@ -13,7 +13,7 @@ from mlrelease.ledger import spool as spools
 from mlrelease.ledger.chain import stored
 from mlrelease.ledger.filelock import Busy
 from mlrelease.ledger.spool import Spool
-from mlrelease.model.event import event_to_json
+from mlrelease.model.event_json import event_to_json
 from structlog.testing import capture_logs
 from support.repositories import NOW, held
 

@@ -11,7 +11,6 @@ from mlrelease.model import event as events
 from mlrelease.model.bundle import IMAGE, canonical_json, model_key
 from mlrelease.model.change import ChangeKind, Direction, Outcome
 from mlrelease.model.event import (
-    SCHEMA,
     Approved,
     DeployFinished,
     DeployStarted,
@@ -24,9 +23,8 @@ from mlrelease.model.event import (
     Unheld,
     UnknownEvent,
     Unrejected,
-    event_from_json,
-    event_to_json,
 )
+from mlrelease.model.event_json import SCHEMA, event_from_json, event_to_json
 from support.core import bundle, digest
 
 text = st.text(max_size=12)

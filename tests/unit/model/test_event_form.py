@@ -24,9 +24,8 @@ from mlrelease.model.event import (
     Unheld,
     UnknownEvent,
     Unrejected,
-    event_from_json,
-    event_to_json,
 )
+from mlrelease.model.event_json import event_from_json, event_to_json
 
 COMMON = {"id": "01E", "environment": "production", "at": 1_700_000_000.125, "actor": "ada <ada@example.org>"}
 SAID = {"schema": 1, "id": "01E", "environment": "production", "at": "2023-11-14T22:13:20.125Z", "actor": COMMON["actor"]}

@@ -11,7 +11,7 @@ import time
 import pytest
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error, UnavailableError
-from mlrelease.http import calls as policy
+from mlrelease.http import retries as policy
 from mlrelease.http.errors import AnsweredBadlyError, HttpError
 from mlrelease.model.version import VersionFacts
 from mlrelease.registries import mlflow_rest
@@ -46,7 +46,7 @@ BOMB = gzip.compress(b'{"a": "' + b" " * (8 << 20) + b'"}')
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     """The real policy, its waits and deadlines a tenth as long."""
-    monkeypatch.setattr(policy, "_FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(policy, "FIRST_WAIT_S", 0.02)
     short = {"mlflow.connect": 0.5, "mlflow.read": 0.2, "mlflow.total": TOTAL_S, "mlflow.download": TOTAL_S}
     monkeypatch.setattr(mlflow_rest, "DEADLINES_S", {**DEADLINES_S, **short})
 

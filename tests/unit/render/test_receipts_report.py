@@ -7,7 +7,8 @@ import json
 import pytest
 from mlrelease.commands.output import emit
 from mlrelease.model.change import Change, ChangeKind, Direction, Health, Outcome, Plan, Sync
-from mlrelease.model.event import Probe, ServiceReceipt, Step, receipt_to_json
+from mlrelease.model.event import Probe, ServiceReceipt, Step
+from mlrelease.model.event_json import receipt_to_json
 from mlrelease.render.plan import change_json, receipts_report
 from support.core import bundle
 

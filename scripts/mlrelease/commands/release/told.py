@@ -7,7 +7,7 @@ from typing import Any
 
 from mlrelease.commands.release.draft import Draft
 from mlrelease.commands.workspace import Workspace
-from mlrelease.delivery.passes import worst
+from mlrelease.delivery.exit_codes import worst
 from mlrelease.model.release import Problem, Version
 from mlrelease.render.report import Report
 

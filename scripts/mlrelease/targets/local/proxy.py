@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from mlrelease.targets.local import envoy, orphans, port, xds
 from mlrelease.targets.local.envoy import Admin, Status
 from mlrelease.targets.local.files import Layout, read_json, remove
 from mlrelease.targets.local.orphans import Found, Kind
-from mlrelease.targets.local.state import Table, read_tables, write_tables
+from mlrelease.targets.local.routing import Routing
+from mlrelease.targets.local.state import Table, write_tables
 from mlrelease.targets.local.supervisor import Program, Supervisor, scrubbed_environment
 
 _POLL_S = 0.003
@@ -39,6 +40,7 @@ class Proxy:
     def __init__(self, layout: Layout, listen: str, supervisor: Supervisor) -> None:
         self._layout = layout
         self._listen = listen
+        self._routing = Routing(layout)
         self._supervisor = supervisor
         self.patience_s = DEADLINES_S["proxy.confirm"]
 
@@ -53,13 +55,13 @@ class Proxy:
         try:
             status = self.admin.status(timeout_s=timeout_s)
         except TimeoutError:
-            return self._table(None), ("proxy: does not answer",)
+            return self._routing.table(None), ("proxy: does not answer",)
         except OSError:
-            return self._table(None), ("proxy: not running",)
-        table = self._table(status)
+            return self._routing.table(None), ("proxy: not running",)
+        table = self._routing.table(status)
         problems = []
         for kind in xds.RESOURCES:
-            version, intact = self._on_disk(kind)
+            version, intact = self._routing.on_disk(kind)
             if not intact:
                 problems.append("route: edited by hand")
             elif version.partition("-")[0] != table.hashes.get(kind):
@@ -70,7 +72,7 @@ class Proxy:
 
     def table(self) -> Table:
         """The routing table that is in force."""
-        return self._table(self._status())
+        return self._routing.table(self._status())
 
     def ensure(self, found: Callable[[], Sequence[Found]]) -> None:
         """Sees to it that a supervised Envoy serves the recorded routes on the listener, confirmed.
@@ -88,17 +90,17 @@ class Proxy:
             and (program := processes.get(_program(running.token))) is not None
             and program.runs
         )
-        listening = self._on_disk("lds")[0].partition("-")[0] == xds.content_hash(self._listener(listen))
+        listening = self._routing.on_disk("lds")[0].partition("-")[0] == xds.content_hash(self._routing.listener(listen))
         if fits and listening:
             status = self._status()
-            self._mend(self._table(status), listen, status)
+            self._routing.mend(self._routing.table(status), listen, status)
             self._confirm_all(self.admin, DEADLINES_S["proxy.confirm"])
             self._end_others(found(), keep=running.token if running else "")
             return
         with port.locked(listen):
             proxies = [f for f in found() if f.kind is Kind.PROXY]
             port.check_free(listen, [f.pid for f in proxies])
-            self._mend(self.table(), listen)
+            self._routing.mend(self.table(), listen)
             if fits:
                 self._confirm_all(self.admin, DEADLINES_S["proxy.confirm"])
                 return
@@ -117,12 +119,12 @@ class Proxy:
         listen = port.parse(self._listen)
         admin = self.admin
         try:
-            old = self._table(admin.status())
+            old = self._routing.table(admin.status())
         except OSError as e:
             raise Error("the proxy is not running", hint="see the logs of the proxy; the next pass starts it again") from e
-        self._mend(old, listen)
-        want, both = xds.members(table), xds.union(self._members(old), xds.members(table))
-        new = self._hashed(table, listen)
+        self._routing.mend(old, listen)
+        want, both = xds.members(table), xds.union(self._routing.members(old), xds.members(table))
+        new = self._routing.hashed(table, listen)
 
         # (1): everything that may be routed to during the switch is a cluster, and healthy.
         try:
@@ -224,28 +226,6 @@ class Proxy:
         except OSError as e:
             get("target.local").warning("proxy cannot be drained", pid=proxy.pid, error=type(e).__name__)
 
-    def _mend(self, table: Table, listen: port.Listen, status: Status | None = None) -> None:
-        """Writes the files again when one is not what is recorded, or not what the proxy with this status goes by.
-
-        All at once, for each move makes Envoy read them all.
-        """
-        taken = status.versions if status else {}
-        wanted = self._hashed(table, listen)
-        found = {kind: self._on_disk(kind) for kind in xds.RESOURCES}
-        if not read_tables(self._layout) and all(intact for _, intact in found.values()):
-            # The table was lost and the files were not: what they say goes on until a pass routes anew.
-            return
-        if wanted.hashes == table.hashes and all(
-            # One that comes up has taken none yet: it is waited for.
-            intact and version.partition("-")[0] == wanted.hashes[kind] and taken.get(kind, "") in ("", version)
-            for kind, (version, intact) in found.items()
-        ):
-            return
-        write_tables(self._layout, wanted)
-        for kind, resources in self._resources(wanted, listen).items():
-            self._layout.write(self._layout.xds / f"{kind}.json", xds.versioned(resources, secrets.token_hex(4)).data)
-        get("target.local").info("routes written again", services=sorted(table.services))
-
     def _put(self, admin: Admin, kind: str, resources: list[dict[str, Any]]) -> None:
         """Moves one file into place and returns when Envoy names its version. Raises `Error` when it refuses it."""
         file = xds.versioned(resources, secrets.token_hex(4))
@@ -267,7 +247,7 @@ class Proxy:
 
     def _put_back(self, admin: Admin, old: Table, kinds: Sequence[str], why: Error) -> None:
         """Puts the old files back, confirmed. Raises `Error` with both reasons when that fails too."""
-        resources = {"cds": xds.clusters(self._members(old)), "rds": xds.routes(old)}
+        resources = {"cds": xds.clusters(self._routing.members(old)), "rds": xds.routes(old)}
         try:
             for kind in kinds:
                 self._put(admin, kind, resources[kind])
@@ -297,7 +277,7 @@ class Proxy:
 
     def _confirm_all(self, admin: Admin, deadline_s: float, *, starting: bool = False) -> None:
         """Returns when Envoy names the versions of all files and listens."""
-        wanted = {kind: self._on_disk(kind)[0] for kind in xds.RESOURCES}
+        wanted = {kind: self._routing.on_disk(kind)[0] for kind in xds.RESOURCES}
         end = time.monotonic() + deadline_s
         while True:
             try:
@@ -317,42 +297,6 @@ class Proxy:
             return self.admin.status()
         except OSError:
             return None
-
-    def _hashed(self, table: Table, listen: port.Listen) -> Table:
-        hashes = {kind: xds.content_hash(resources) for kind, resources in self._resources(table, listen).items()}
-        return replace(table, hashes=hashes)
-
-    def _resources(self, table: Table, listen: port.Listen) -> dict[str, list[dict[str, Any]]]:
-        return {
-            "lds": self._listener(listen),
-            "cds": xds.clusters(xds.members(table)),
-            "rds": xds.routes(table),
-        }
-
-    def _listener(self, listen: port.Listen) -> list[dict[str, Any]]:
-        return xds.listener(listen.address, listen.port, str(self._layout.xds))
-
-    def _table(self, status: Status | None) -> Table:
-        """The newest recorded table, or while a change was under way the one whose version is in force."""
-        tables = read_tables(self._layout)
-        in_force = (status.versions["rds"] if status else self._on_disk("rds")[0]).partition("-")[0]
-        return next((t for t in tables if t.hashes.get("rds") == in_force), tables[0] if tables else Table())
-
-    def _members(self, table: Table) -> dict[str, dict[str, str]]:
-        """The clusters of the table; where the table was lost, those of the file, which may carry traffic."""
-        if read_tables(self._layout):
-            return xds.members(table)
-        try:
-            return xds.read_members((self._layout.xds / "cds.json").read_bytes())
-        except OSError:
-            return {}
-
-    def _on_disk(self, kind: str) -> tuple[str, bool]:
-        """The version that a file names, and whether its content is that version's."""
-        try:
-            return xds.read_version((self._layout.xds / f"{kind}.json").read_bytes())
-        except OSError:
-            return "", False
 
     def _running(self) -> Running | None:
         data = read_json(self._layout.proxy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mlrelease.http import calls as policy
+from mlrelease.http import retries as policy
 from support.github_desk import desk
 from support.github_server import running_github
 
@@ -33,4 +33,4 @@ def at(hub):
 @pytest.fixture(autouse=True)
 def _short_waits(monkeypatch):
     """The same retry policy with a tenth of the waits."""
-    monkeypatch.setattr(policy, "_FIRST_WAIT_S", 0.02)
+    monkeypatch.setattr(policy, "FIRST_WAIT_S", 0.02)

@@ -13,7 +13,7 @@ from mlrelease.forge.github.auth import Token
 from mlrelease.forge.github.client import GitHub, part
 from mlrelease.forge.github.errors import CredentialsError, ForbiddenError, InvalidError, NotFoundError
 from mlrelease.forge.github.place import Place
-from mlrelease.http import calls as policy
+from mlrelease.http import retries as policy
 from mlrelease.http.errors import AnsweredBadlyError, HttpError, MaybeDoneError
 from support.faulty_server import answer, closed_port, faulty
 from support.github_desk import client, desk
@@ -502,4 +502,4 @@ def test_an_enterprise_server_answers_under_its_own_path(hub):
     assert len(list(here.github.pages("environments"))) == 101
     assert here.github.login == "github-actions[bot]"
     assert here.github.where == hub.enterprise_url
-    assert policy._FIRST_WAIT_S == 0.02
+    assert policy.FIRST_WAIT_S == 0.02
