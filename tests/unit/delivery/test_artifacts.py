@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mlrelease.delivery import artifacts
+from mlrelease.delivery import artifacts, interpreter
 from mlrelease.delivery.artifacts import golden_of, make_launch
 from mlrelease.delivery.probes import VerificationFailed
 from mlrelease.errors import Error, UnavailableError
@@ -102,7 +102,7 @@ def test_the_service_s_interpreter_computes_and_serves(unknown, monkeypatch):
     """Golden predictions come from the interpreter that will serve, after it was asked whether it can."""
     asked, computing = [], Computing(unknown)
     monkeypatch.setattr(artifacts, "compute_goldens", computing)
-    monkeypatch.setattr(artifacts, "check_interpreter", asked.append)
+    monkeypatch.setattr(interpreter, "check_interpreter", asked.append)
     launch = make_launch(unknown.site(), bundle_of(unknown), {**SETTINGS, "python": "/opt/own/bin/python"})
     assert asked == ["/opt/own/bin/python"]
     assert computing.calls[0][1] == "/opt/own/bin/python"

@@ -7,7 +7,9 @@ import threading
 import pytest
 from mlrelease.errors import Error
 from mlrelease.targets.local import xds
+from mlrelease.targets.local.files import Layout
 from mlrelease.targets.local.port import Listen
+from mlrelease.targets.local.routing import Routing
 from mlrelease.targets.local.state import Table, read_tables, write_tables
 from support.local_target import free_port, wait_for
 from support.proxy_world import NEW, NEW_CLUSTERS, NEW_ROUTES, OLD, OLD_CLUSTERS, OLD_ROUTES, World, shown
@@ -181,10 +183,10 @@ def test_a_program_whose_process_was_not_found_does_not_come_back(serving):
     assert serving.supervisor.told == [("stop", program), ("discard", program)]
 
 
-def test_listen_addresses_are_resolved_before_they_reach_the_proxy(world):
+def test_listen_addresses_are_resolved_before_they_reach_the_proxy(tmp_path):
     """Envoy gets an IP address, since it would look a name up for itself, otherwise."""
     port = free_port()
-    (listener,) = world.another(f"localhost:{port}")._listener(Listen("localhost", "127.0.0.1", port))
+    (listener,) = Routing(Layout(tmp_path)).listener(Listen("localhost", "127.0.0.1", port))
     assert listener["address"] == {"socket_address": {"address": "127.0.0.1", "port_value": port}}
 
 
