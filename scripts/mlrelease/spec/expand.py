@@ -57,7 +57,7 @@ def expand(text: str, variables: Mapping[str, str], *, where: str = "") -> str:
             return found or match["default"]
         if found is None:
             raise Error(
-                f"the variable {match['name']} is not set",
+                f"the variable {match['name']} is not set" + (f", and {where} needs it" if where else ""),
                 hint=f"set it where mlrelease runs: export {match['name']}=…",
                 where=where or None,
             )
