@@ -122,12 +122,11 @@ def cache_folder(variables: Mapping[str, str]) -> Path:
 
 
 def _actor(git: Git) -> str:
-    """Who asks: GitHub's actor in a workflow, git's identity, or the login name."""
+    """Who asks: GitHub's actor in a workflow, whom git would name in a commit, or the login name."""
     if os.environ.get("GITHUB_ACTIONS") == "true" and os.environ.get("GITHUB_ACTOR"):
         return os.environ["GITHUB_ACTOR"]
-    name = git.config("user.name")
+    name, mail = git.config_user() or (git.config("user.name"), "")
     if name:
-        mail = git.config("user.email")
         return f"{name} <{mail}>" if mail else name
     try:
         return getpass.getuser()

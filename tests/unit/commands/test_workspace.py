@@ -132,8 +132,13 @@ def test_ids_sort_by_their_time():
         ({"GITHUB_ACTIONS": "true", "GITHUB_ACTOR": "octocat"}, {"user.name": "Ada"}, "octocat"),
         ({"GITHUB_ACTIONS": "false", "GITHUB_ACTOR": "octocat"}, {"user.name": "Ada", "user.email": "a@b"}, "Ada <a@b>"),
         ({"GITHUB_ACTOR": "octocat"}, {"user.name": "Ada", "user.email": "a@b"}, "Ada <a@b>"),
+        (
+            {"GIT_COMMITTER_NAME": "Grace", "GIT_COMMITTER_EMAIL": "g@h"},
+            {"user.name": "Ada", "user.email": "a@b"},
+            "Grace <g@h>",
+        ),
     ],
-    ids=["git's identity", "GitHub's actor", "not in Actions", "a variable on a laptop"],
+    ids=["git's identity", "GitHub's actor", "not in Actions", "a variable on a laptop", "git's variables"],
 )
 def test_the_actor_is_githubs_or_gits(clone, monkeypatch, variables, config, actor):
     """A variable that somebody exported on a laptop signs nothing in another's name."""
