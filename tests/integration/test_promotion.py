@@ -42,14 +42,9 @@ class Two(Estate):
         return self
 
     def stage(self, version: str) -> None:
-        """Pins a version in staging and deploys it there."""
+        """Pins a version in staging and deploys it there; the pass fetches what it reads, and no checkout is looked at."""
         self.cli("bump", "staging", "wine", "--to", version, "--push")
-        self.cli("deploy", "staging", cwd=self.fresh_host())
-
-    def fresh_host(self):
-        """The host's clone; what passes read is fetched by themselves."""
-        self.git("pull", "--quiet", cwd=self.host)
-        return self.host
+        self.cli("deploy", "staging", cwd=self.host)
 
     def changes(self, environment: str = "production") -> dict:
         return self.json("plan", environment, expect=None)["changes"]["wine"]
@@ -77,7 +72,7 @@ def two(tmp_path_factory, mlflow_uri):
     """Version 1 pinned in both, deployed in staging; production is empty."""
     two = Two(tmp_path_factory.mktemp("p"), mlflow_uri).create()
     try:
-        two.cli("deploy", "staging", cwd=two.fresh_host())
+        two.cli("deploy", "staging", cwd=two.host)
         yield two
     finally:
         two.both_down()
@@ -86,7 +81,7 @@ def two(tmp_path_factory, mlflow_uri):
 def test_the_whole_way_of_a_version_to_production_and_back(two, tmp_path):
     """Blocked until proved in staging, until approved for exactly this; deployed by the agent's poll; reverted at once."""
     # (1): the first deploy waits for a yes too; given, it goes.
-    two.cli("deploy", "production", cwd=two.fresh_host(), expect=5)
+    two.cli("deploy", "production", cwd=two.host, expect=5)
     assert two.serving() == ""
     two.cli("approve", "production")
     with ExitStack() as stack:
@@ -149,7 +144,7 @@ def test_the_whole_way_of_a_version_to_production_and_back(two, tmp_path):
 
 def test_an_approval_fits_nothing_else_and_ends(two):
     """For another version, or too late, it is as none; a version rejected in staging after its proof passes no more."""
-    host = two.fresh_host()
+    host = two.host
     two.cli("approve", "production")
     two.cli("deploy", "production", cwd=host)
 
@@ -159,20 +154,20 @@ def test_an_approval_fits_nothing_else_and_ends(two):
     two.cli("approve", "production", "--expires", "1s")
     end = two.past().approvals[-1].expires_at
     until(lambda: time.time() > end, what="the approval expires")
-    late = two.cli("deploy", "production", cwd=two.fresh_host(), expect=5)
+    late = two.cli("deploy", "production", cwd=two.host, expect=5)
     assert "expired at" in late.stdout
     assert two.serving() == "1"
 
     # (2): approved, and then rejected in staging: the proof is gone, and the approval does not bring it back.
     two.cli("approve", "production")
     two.cli("reject", "staging", "wine", "2", "--reason", "biased")
-    shut = two.cli("deploy", "production", cwd=two.fresh_host(), expect=5)
+    shut = two.cli("deploy", "production", cwd=two.host, expect=5)
     assert "rejected by" in shut.stdout
     assert two.serving() == "1"
 
     # (3): lifted there, the same approval is still good: nothing moved in production.
     two.cli("unreject", "staging", "wine", "2", "--reason", "it was the test set")
-    two.cli("deploy", "production", cwd=two.fresh_host())
+    two.cli("deploy", "production", cwd=two.host)
     assert two.serving() == "2"
 
 
@@ -180,7 +175,7 @@ def test_a_soak_is_served_before_anybody_can_approve(two):
     """The plan names the moment; until then there is nothing to approve, from then on it waits for a yes."""
     file = two.laptop / "environments/production/environment.yaml"
     two.cli("approve", "production")
-    two.cli("deploy", "production", cwd=two.fresh_host())
+    two.cli("deploy", "production", cwd=two.host)
     file.write_bytes(set_scalar(file.read_bytes(), ("soak",), "1h"))
     two.commit("Soak an hour")
     two.stage("2")

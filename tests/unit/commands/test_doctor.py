@@ -667,5 +667,6 @@ def test_a_state_folder_whose_variable_is_not_set(here, tmp_path):
     """Each check that needs it says so; none breaks."""
     who = edited(here, str(tmp_path / "st"), "${STATE_NOT_SET}")
     lines_found = list(ask_all(list(host.checks(who)), deadline_s=30))
-    wrong = {line.id for line in lines_found if line.found.what == "target.state_dir: the variable STATE_NOT_SET is not set"}
+    what = "target.state_dir: the variable STATE_NOT_SET is not set, and environments/production/environment.yaml needs it"
+    wrong = {line.id for line in lines_found if line.found.what == what}
     assert wrong == {"state-dir", "disk", "filesystem", "port", "agent"}
