@@ -11,36 +11,26 @@ from typing import TYPE_CHECKING
 
 from mlrelease.commands.explanations import explain
 from mlrelease.commands.github import github_of
-from mlrelease.commands.output import say
 from mlrelease.commands.pins import check_edit, edited_pin, model_of
+from mlrelease.commands.promotion_pins import Line, resolved
 from mlrelease.commands.promotion_proof import SourceProof, promotion_message
 from mlrelease.commands.proposals import Edit, Proposed, Subject, Wanted, propose, tip_to_propose_on, withdraw
-from mlrelease.commands.workspace import Workspace, cache_folder, environment_of
+from mlrelease.commands.workspace import Workspace, environment_of
 from mlrelease.delivery.source import ENVIRONMENTS, Desired
 from mlrelease.errors import Error, UsageError
 from mlrelease.forge import branches
 from mlrelease.history.fold import fold
-from mlrelease.model.bundle import ImagePin, ModelPin
+from mlrelease.model.bundle import ModelPin
 from mlrelease.model.spec import EnvironmentSpec, SourceFile, Spec
-from mlrelease.model.version import VersionFacts
-from mlrelease.plan.promote import Candidate, Chosen, candidates, settled, unplaced
-from mlrelease.registries.interface import ModelRegistry
-from mlrelease.render.plan import NAMED
+from mlrelease.plan.promote import Chosen, candidates, settled, unplaced
 from mlrelease.render.pull_request import pull_request_text
 from mlrelease.render.report import Report
 from mlrelease.spec.edit import set_image
 
 if TYPE_CHECKING:
     from mlrelease.forge.github.client import GitHub
-    from mlrelease.registries.cache import ArtifactCache
 
 HEADERS = ("service", "pin", "from", "to", "result", "reason")
-
-VERSIONS_SEARCHED = 20
-"""So many of the newest versions at another MLflow are hashed to find one by its digest: each is a download."""
-
-TOGETHER = 8
-"""Versions whose artifacts are read at a time, as for `bump`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +47,6 @@ class PromoteOptions:
     push: bool = False
     pr: bool = False
     reopen: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What became of one pin. `pin` is the one for the destination's MLflow; `origin` the run and model it came from."""
-
-    candidate: Candidate
-    pin: ModelPin | ImagePin
-    result: str = ""
-    reason: str = ""
-    code: int = 0
-    origin: str = ""
-    pull: Proposed | None = None
 
 
 def promote(workspace: Workspace, source: str, destination: str, options: PromoteOptions) -> Report:
@@ -90,7 +67,7 @@ def promote(workspace: Workspace, source: str, destination: str, options: Promot
     history = fold(destination, ledger.read(destination, fetch=False).events)
     chosen = Chosen(frozenset(options.services), frozenset(options.models), options.images)
     found = candidates(proved, dest, history, chosen, now=workspace.now())
-    lines = _resolved(workspace, origin, dest, found)
+    lines = resolved(workspace, origin, dest, found)
     proof = SourceProof(proved, view.events)
     closed: list[str] = []
     if github and tip:
@@ -125,78 +102,13 @@ def _check(workspace: Workspace, dest: EnvironmentSpec, source: str, options: Pr
         raise Error("the checkout is detached: a commit here would belong to no branch", hint="git switch -c BRANCH")
 
 
-def _resolved(workspace: Workspace, origin: EnvironmentSpec, dest: EnvironmentSpec, found: Sequence[Candidate]) -> list[_Line]:
-    """Each candidate with its pin at the destination's MLflow: the bytes are hashed again, wherever they lie."""
-    lines = [_Line(c, c.after, "refused", c.refused, 5) if c.refused else _Line(c, c.after, reason=c.note) for c in found]
-    if not any(isinstance(line.pin, ModelPin) and not line.code for line in lines):
-        return lines
-    from mlrelease.registries.cache import ArtifactCache  # noqa: PLC0415 - requests costs 0.1 s
-    from mlrelease.registries.concurrently import concurrently  # noqa: PLC0415
-    from mlrelease.spec.expand import expand  # noqa: PLC0415
-
-    addresses = {expand(env.tracking_uri, workspace.variables, where=env.path).rstrip("/") for env in (origin, dest)}
-    registry = workspace.registry(dest)
-    cache = ArtifactCache(cache_folder(workspace.variables))
-
-    models = [line for line in lines if isinstance(line.pin, ModelPin) and not line.code]
-    if len(models) > NAMED:
-        say(f"reading the artifacts of {len(models)} models")
-
-    def resolved(line: _Line) -> _Line:
-        if line.code or not isinstance(line.pin, ModelPin):
-            return line
-        if len(addresses) == 1:
-            if len(models) <= NAMED:
-                say(f"{line.pin.name} {line.pin.version}: reading its artifacts")
-            return _same_server(line, line.pin, registry, cache)
-        return _other_server(line, line.pin, registry, cache)
-
-    return concurrently(resolved, lines, workers=TOGETHER)
-
-
-def _same_server(line: _Line, pin: ModelPin, registry: ModelRegistry, cache: ArtifactCache) -> _Line:
-    """The same version, whose bytes must still be those that were verified."""
-    facts = registry.describe([(pin.name, pin.version)])[pin.name, pin.version]
-    if facts is None:
-        return _refused(line, f"{pin.name} version {pin.version} is gone from {registry.where}")
-    digest, _ = cache.fetch(facts, registry)
-    if digest != pin.digest:
-        return _refused(line, f"its artifacts at {registry.where} were changed since they were verified: found {digest[:19]}…")
-    return replace(line, origin=_origin(facts))
-
-
-def _other_server(line: _Line, pin: ModelPin, registry: ModelRegistry, cache: ArtifactCache) -> _Line:
-    """The newest version there that has these bytes; version numbers of two servers have nothing to do with each other."""
-    newest = registry.versions(pin.name)[:VERSIONS_SEARCHED]
-    for facts in newest:
-        say(f"{pin.name} {facts.version}: reading its artifacts at {registry.where}")
-        if cache.fetch(facts, registry)[0] == pin.digest:
-            return replace(line, pin=replace(pin, version=facts.version), origin=_origin(facts))
-    looked = f"none of its {len(newest)} newest versions" if newest else "no version"
-    return _refused(
-        line,
-        f"{looked} at {registry.where} has the bytes that were verified: copy the bytes of {pin.name} {pin.version} "
-        "there (mlflow artifacts download, then log and register the folder as it is)",
-    )
-
-
-def _origin(facts: VersionFacts) -> str:
-    """What MLflow says that made the version: its run, its logged model, or both."""
-    named = (("run", facts.run_id), ("logged model", facts.model_id))
-    return ", ".join(f"{what} {value}" for what, value in named if value)
-
-
-def _refused(line: _Line, reason: str) -> _Line:
-    return replace(line, result="refused", reason=reason, code=5)
-
-
 def _written(
     workspace: Workspace,
     dest: EnvironmentSpec,
-    lines: list[_Line],
+    lines: list[Line],
     proof: SourceProof,
     options: PromoteOptions,
-) -> list[_Line]:
+) -> list[Line]:
     """Every pin that may move in its file: one commit each, pushed together at the end; or only edited."""
     git, branch = workspace.git, workspace.branch
     done = []
@@ -219,7 +131,7 @@ def _written(
     return done
 
 
-def _edit(files: Mapping[str, SourceFile], dest: EnvironmentSpec, line: _Line) -> dict[str, bytes]:
+def _edit(files: Mapping[str, SourceFile], dest: EnvironmentSpec, line: Line) -> dict[str, bytes]:
     """The file of the pin with the pin. Raises `Error` when that would bring a finding to its service."""
     if isinstance(line.pin, ModelPin):
         edit = edited_pin(files, model_of(dest, line.pin.name)[1], line.pin)
@@ -230,7 +142,7 @@ def _edit(files: Mapping[str, SourceFile], dest: EnvironmentSpec, line: _Line) -
     return edit
 
 
-def _message(dest: EnvironmentSpec, line: _Line, proof: SourceProof) -> str:
+def _message(dest: EnvironmentSpec, line: Line, proof: SourceProof) -> str:
     return promotion_message(dest, line.candidate, line.pin, proof, waits=line.reason, origin=line.origin)
 
 
@@ -238,11 +150,11 @@ def _proposed(
     workspace: Workspace,
     github: GitHub,
     tip: Desired,
-    lines: Sequence[_Line],
+    lines: Sequence[Line],
     destination: str,
     proof: SourceProof,
     options: PromoteOptions,
-) -> list[_Line]:
+) -> list[Line]:
     """Every service's pins that may move, in its pull request; of one with none left, an open pull request is closed."""
     dest = tip.spec.environments[destination]
     done: dict[str, Proposed] = {}
@@ -288,7 +200,7 @@ def _closed(workspace: Workspace, github: GitHub, subjects: Sequence[Subject], w
 def _report(
     dest: EnvironmentSpec,
     source: str,
-    lines: Sequence[_Line],
+    lines: Sequence[Line],
     missing: Sequence[tuple[str, str]],
     options: PromoteOptions,
     workspace: Workspace,
@@ -325,7 +237,7 @@ def _report(
 
 
 def _next(
-    dest: EnvironmentSpec, moved: Sequence[_Line], lines: Sequence[_Line], options: PromoteOptions, workspace: Workspace
+    dest: EnvironmentSpec, moved: Sequence[Line], lines: Sequence[Line], options: PromoteOptions, workspace: Workspace
 ) -> str:
     branch = workspace.branch
     if not moved:
@@ -341,11 +253,11 @@ def _next(
     return f"mlrelease approve {dest.name}" if dest.approval_required else f"mlrelease deploy {dest.name}"
 
 
-def _to(line: _Line) -> str:
+def _to(line: Line) -> str:
     return line.pin.version if isinstance(line.pin, ModelPin) else line.pin.short
 
 
-def _json(line: _Line) -> dict[str, object]:
+def _json(line: Line) -> dict[str, object]:
     candidate = line.candidate
     pull: dict[str, object] = {"pull_request": line.pull.to_json()} if line.pull else {}
     return pull | {

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from mlrelease.commands.bump import _Move, _one, _several
-from mlrelease.commands.promote import PromoteOptions, _Line, _report
+from mlrelease.commands.promote import PromoteOptions, _report
+from mlrelease.commands.promotion_pins import Line
 from mlrelease.commands.proposals import Proposed
 from mlrelease.delivery.source import Tracked
 from mlrelease.model.bundle import IMAGE, model_key
@@ -117,7 +118,7 @@ def line(name="A", code=0, *, pull=None, result="committed as c0ffee123", reason
         one = Candidate("risk", IMAGE, image("1"), image("2"), image("2").reference)
     else:
         one = Candidate("risk", model_key(name), model(name, "7"), model(name, "8"), image("1").reference)
-    return _Line(one, one.after, result, reason, code, pull=pull)
+    return Line(one, one.after, result, reason, code, pull=pull)
 
 
 def said(*lines, missing=(), remote="origin", branch="work", approval=False, **options):

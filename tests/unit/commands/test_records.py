@@ -168,12 +168,19 @@ def test_a_run_that_is_started_again_goes_on_with_the_unfinished_record(pair, hu
 
 def test_a_wait_that_is_started_again_after_its_success_adds_nothing(pair, hub):
     """A job that a person runs again is harmless, here too; a failure since then is told."""
+    from mlrelease.commands.github import github_of
+    from mlrelease.commands.records import Deployments
+
     tip = pair.bump("wine", "2")
     push(hub, pair)
     agent_of(pair).once()
     for _ in range(2):
         assert recorded(hub, pair).exit_code == 0
     assert deployments(hub) == [(tip, "production", ["queued", "success"])]
+    record = Deployments(github_of(person(hub, pair)), "production", run_id="again", log_url="")
+    record.seen(tip, working=True)
+    record.ended(1, "an instance is gone")
+    assert deployments(hub) == [(tip, "production", ["queued", "success", "error"])]
 
 
 @pytest.mark.parametrize(
