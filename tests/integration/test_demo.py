@@ -22,14 +22,12 @@ DEADLINE_S = 580.0
 
 _FINE = (
     "remote, init, add, commit, push files, clone, validate offline, bump all 1, push all 1, deploy staging 1, promote 1,"
-    " push promotion 1, approve 1, deploy production 1, bump worse, push worse, revert worse, push revert of the worse,"
-    " bump signature, close, bump better, push better, deploy staging 2, promote 2, push promotion 2, approve 2,"
+    " push promotion 1, approve 1, deploy production 1, bump third, push third, revert third, push revert of the third,"
+    " bump better, push better, deploy staging 2, promote 2, push promotion 2, approve 2,"
     " deploy production 2, revert one, push revert of one, bump fleet, push fleet, rollback fleet, rollback without MLflow,"
     " status, history, predict, down staging, down production"
 )
-_BLOCKED = (
-    "deploy production blocked, validate worse, deploy worse, validate signature, bump hostile, promote again, bump again"
-)
+_BLOCKED = "deploy production blocked, validate third, deploy third, bump hostile, promote again, bump again"
 STEPS = dict.fromkeys(_FINE.split(", "), 0) | dict.fromkeys(_BLOCKED.split(", "), 5)
 """Every step with the exit code that it has to have: 5 is blocked."""
 

@@ -74,7 +74,7 @@ class ListLedger:
     def golden(self, digest: str) -> dict[str, Any] | None:
         return self.stored.get(digest)
 
-    def goldens(self, digests: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def goldens(self, digests: Sequence[str], *, fetch: bool = True) -> dict[str, dict[str, Any]]:
         return {digest: self.stored[digest] for digest in digests if digest in self.stored}
 
     def put_goldens(self, goldens: Iterable[tuple[str, Mapping[str, Any]]]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.delivery import lock as locks
+from mlrelease.delivery.ahead import Ahead
 from mlrelease.delivery.aliases import queue_aliases
 from mlrelease.delivery.artifacts import prune_cache
 from mlrelease.delivery.lock import Lock, LockHeld, PlanStale
@@ -225,16 +227,22 @@ def _act(
         raise
     except (Error, OSError) as error:
         return receipts | {c.service: _errored_receipt(c, str(error)) for c in plan.acting}, interrupted
+    ahead = Ahead(site, plan.acting)
     for change in plan.acting:
         if interrupted:
             receipts[change.service] = _errored_receipt(change, "interrupted before it began", Outcome.ABORTED)
             continue
         log = get("pass").bind(environment=plan.environment, service=change.service, change=change.kind.value)
         log.info("begins", reason=change.reason)
-        receipt = roll_out(site, change, history, Steps(change.service, order.listener), revision=plan.revision)
+        steps = Steps(change.service, order.listener)
+        receipt = roll_out(
+            site, change, history, steps, revision=plan.revision, meanwhile=functools.partial(ahead.start, change)
+        )
         log.info("ended", outcome=receipt.outcome.value, reason=receipt.reason)
         receipts[change.service] = receipt
         interrupted = receipt.outcome is Outcome.ABORTED
+    if interrupted:
+        ahead.stop()
     return receipts, interrupted
 
 

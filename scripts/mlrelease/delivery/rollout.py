@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -55,10 +55,13 @@ class Rollout:
         return self.change.service
 
 
-def roll_out(site: Site, change: Change, history: History, steps: Steps, *, revision: str) -> ServiceReceipt:
+def roll_out(
+    site: Site, change: Change, history: History, steps: Steps, *, revision: str, meanwhile: Callable[[], None] = lambda: None
+) -> ServiceReceipt:
     """Carries the Change out and returns what happened, whatever the outcome. Only `Fenced` and interrupts leave it.
 
     A failure before the switch leaves what serves as it was. After it, a forward move goes back; a rollback stays.
+    `meanwhile` is called once its instances load.
     """
     settings = _settings(site, change, history)
     try:
@@ -73,7 +76,7 @@ def roll_out(site: Site, change: Change, history: History, steps: Steps, *, revi
         if change.kind is ChangeKind.REMOVE:
             _remove(rollout)
         else:
-            _converge(rollout)
+            _converge(rollout, meanwhile)
     except Fenced:
         raise
     except VerificationFailed as failure:
@@ -90,7 +93,7 @@ def roll_out(site: Site, change: Change, history: History, steps: Steps, *, revi
     return _receipt(rollout, Outcome.SUCCEEDED, change.reason, rejects=rejects)
 
 
-def _converge(rollout: Rollout) -> None:
+def _converge(rollout: Rollout, meanwhile: Callable[[], None]) -> None:
     """Brings the service to its bundle: start → ready → identity → golden → traffic → proof → drain → stop or keep warm."""
     bundle = _bundle(rollout)
     target, steps = rollout.target, rollout.steps
@@ -105,6 +108,7 @@ def _converge(rollout: Rollout) -> None:
         fitting = target.start(launch)
         detail.append(f"{len(fitting)} instances")
     with steps.step("ready"):
+        meanwhile()
         instances = probes.wait_ready(target, rollout.service, [i.id for i in fitting], models=len(launch.artifacts))
 
     # (3): each says who it is and predicts what it should, before it gets a request.

@@ -23,7 +23,7 @@ from mlrelease.demo.steps import Runner, real
 from mlrelease.demo.tell import Teller
 from mlrelease.errors import Error
 
-RATE = 12
+RATE = 8
 """Requests per second to each environment: what the switches meet, without taking two cores from what is shown."""
 
 _AGENT = ("mlrelease", "agent", "--interval", "1")

@@ -165,7 +165,7 @@ def test_a_newer_pass_ends_this_one_at_whatever_it_does(two, operation):
     with pytest.raises(Fenced):
         two.run()
     assert not isinstance(two.ledger.told[-1], DeployFinished)
-    assert {i.bundle for i in two.target.instances.values() if i.service == "beta"} == {two.history().bundle("beta").id}
+    assert serving(two, "beta") == {two.history().bundle("beta").id}
 
 
 @pytest.mark.parametrize("operation", ["route", "stop"])

@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import pytest
 from mlrelease.demo.models import BETTER, FIRST, GOOD, HOSTILE, LATER, PROGRESSION, SAMPLES, THIRD, TUMOUR
-from mlrelease.demo.models.forecasts import AHEAD, FLEET, HELD_OUT, KEPT, NAMES, Series, example, fit, observations
+from mlrelease.demo.models.forecasts import AHEAD, FLEET, HELD_OUT, KEPT, NAMES, Series, example, fit_all, observations
 from mlrelease.demo.models.hostile import poison
 from mlrelease.demo.models.tabular import train
 
@@ -104,6 +104,11 @@ def test_a_series_is_long_enough_and_has_no_gap(series):
     assert values.std() > 0
 
 
+def fit(series, version):
+    """One series alone."""
+    return fit_all(version, [series])[series.name]
+
+
 FEW = [series for series in FLEET if series.name in ("us-cpi", "nile", "co2", "german-interest")]
 
 
@@ -112,7 +117,8 @@ def test_a_forecast_is_what_the_whole_series_gives(series):
     """Keeping the last observations alone takes nothing from the forecast."""
     from statsmodels.tsa.arima.model import ARIMA
 
-    model, metrics = fit(series, "2")
+    fitted = fit(series, "2")
+    model, metrics = fitted.model, fitted.metrics
     values = observations(series)[:-HELD_OUT]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -125,13 +131,13 @@ def test_a_forecast_is_what_the_whole_series_gives(series):
 
 def test_the_second_version_has_seen_more():
     """Retrained on newer observations: another model, with other forecasts."""
-    first, second = (fit(FEW[0], version)[0] for version in ("1", "2"))
+    first, second = (fit(FEW[0], version).model for version in ("1", "2"))
     assert not np.allclose(first.forecast(AHEAD), second.forecast(AHEAD))
 
 
 def test_a_saved_forecast_answers_its_example():
     """Pickled and read back, a prediction is the forecast: the example counts from the first observation that was kept."""
-    model, _ = fit(FEW[0], "1")
+    model = fit(FEW[0], "1").model
     again = pickle.load(io.BytesIO(pickle.dumps(model)))
     ((start, end),) = example()["data"]
     assert again.predict(start=start, end=end) == pytest.approx(model.forecast(AHEAD))
@@ -139,7 +145,7 @@ def test_a_saved_forecast_answers_its_example():
 
 def test_without_its_data_a_forecast_does_not_answer():
     """Why the last observations stay: the library's own way to drop data leaves a model that cannot predict."""
-    model, _ = fit(Series("nile", "nile", "volume", (1, 0, 0)), "1")
+    model = fit(Series("nile", "nile", "volume", (1, 0, 0)), "1").model
     model.remove_data()
     with pytest.raises(TypeError):
         model.forecast(AHEAD)

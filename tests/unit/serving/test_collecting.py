@@ -43,3 +43,15 @@ def test_a_model_is_loaded_without_collections(monkeypatch, tmp_path, was_on):
     assert loading._load(artifact) == "scorer"
     assert seen == [(tmp_path, False)]
     assert gc.isenabled() is was_on
+
+
+def test_what_was_made_within_is_not_looked_through_again():
+    """What is made later still is: a server's own cycles go."""
+    before = gc.get_freeze_count()
+    with uncollected():
+        kept = [[] for _ in range(1000)]
+    frozen = gc.get_freeze_count()
+    assert frozen >= before + len(kept)
+    later = [[] for _ in range(1000)]
+    gc.collect()
+    assert abs(gc.get_freeze_count() - frozen) < len(later)

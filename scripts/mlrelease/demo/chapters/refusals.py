@@ -12,30 +12,22 @@ def refusals(scene: Scene) -> None:
     """Three versions that must not go live, each refused with the reason, each by another gate."""
     scene.say("Meanwhile more versions were registered:")
     scene.wait_for_models(LATER_DONE)
-    _worse(scene)
-    _signature(scene)
+    _third(scene)
     _hostile(scene)
 
 
-def _worse(scene: Scene) -> None:
+def _third(scene: Scene) -> None:
     scene.say(
-        f"Version {THIRD} of `{TUMOUR}` is worse than what serves. The check of its pull request says so, and when somebody "
-        "merges it all the same, the host says it again and lets everything be."
+        f"Version {THIRD} of `{TUMOUR}` is worse than what serves; version {THIRD} of `{PROGRESSION}` is as good as the best, "
+        "but wants a column under another name. The check of their pull request says so, and when somebody merges it all the same, "
+        "the host says it again and lets everything be."
     )
-    scene.bump("worse", TUMOUR, "--to", THIRD)
-    scene.run("validate worse", "mlrelease", "validate", expected=5)
-    scene.push("worse")
-    scene.deploy("worse", STAGING, expected=5)
-    scene.run("revert worse", "git", "revert", "--no-edit", "HEAD")
-    scene.push("revert of the worse")
-
-
-def _signature(scene: Scene) -> None:
-    scene.say(f"Version {THIRD} of `{PROGRESSION}` is as good as the best, but wants a column under another name.")
-    scene.bump("signature", PROGRESSION, "--to", THIRD)
-    scene.run("validate signature", "mlrelease", "validate", expected=5)
-    scene.say("The pull request is closed.")
-    scene.run("close", "git", "reset", "--quiet", "--hard", "HEAD~1")
+    scene.bump("third", TUMOUR, PROGRESSION, "--to", THIRD)
+    scene.run("validate third", "mlrelease", "validate", expected=5)
+    scene.push("third")
+    scene.deploy("third", STAGING, expected=5)
+    scene.run("revert third", "git", "revert", "--no-edit", "HEAD~2..HEAD")
+    scene.push("revert of the third")
 
 
 def _hostile(scene: Scene) -> None:
