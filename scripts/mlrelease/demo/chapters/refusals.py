@@ -19,8 +19,8 @@ def refusals(scene: Scene) -> None:
 def _third(scene: Scene) -> None:
     scene.say(
         f"Version {THIRD} of `{TUMOUR}` is worse than what serves; version {THIRD} of `{PROGRESSION}` is as good as the best, "
-        "but wants a column under another name. The check of their pull request says so, and when somebody merges it all the same, "
-        "the host says it again and lets everything be."
+        "but wants a column under another name. The check of their pull request says so, and when somebody merges it all the "
+        "same, the host says it again and lets everything be."
     )
     scene.bump("third", TUMOUR, PROGRESSION, "--to", THIRD)
     scene.run("validate third", "mlrelease", "validate", expected=5)
