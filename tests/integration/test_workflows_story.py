@@ -82,6 +82,7 @@ def test_a_good_pin_is_merged_and_staging_deployed(estate):
     assert recorded.bundle.models[0].version == "2"
     made = [d for d in estate.hub.state(NAME).deployments if d["environment"] == "staging"]
     assert made[-1]["sha"] == sha
+    assert "staging: deployments 2, failed changes 0 of " in run.summary
 
 
 def test_production_waits_for_the_review_and_is_deployed(estate):

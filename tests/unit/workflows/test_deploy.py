@@ -89,17 +89,23 @@ def test_only_the_gate_is_behind_the_protected_environment():
 
 
 @pytest.mark.parametrize(
-    ("job", "verb"),
+    ("job", "verbs"),
     [
-        ("deploy-staging", "mlrelease wait staging --record"),
-        ("plan-production", "mlrelease --output json plan production > plan.json || [ $? -eq 5 ]"),
-        ("approve-production", 'mlrelease approve production --plan plan.json --run "$GITHUB_RUN_ID"'),
-        ("deploy-production", "mlrelease wait production --record"),
+        ("deploy-staging", ["mlrelease wait staging --record", "mlrelease history staging --kpi"]),
+        ("plan-production", ["mlrelease --output json plan production > plan.json || [ $? -eq 5 ]"]),
+        ("approve-production", ['mlrelease approve production --plan plan.json --run "$GITHUB_RUN_ID"']),
+        ("deploy-production", ["mlrelease wait production --record", "mlrelease history production --kpi"]),
     ],
 )
-def test_each_job_calls_its_verb(job, verb):
+def test_each_job_calls_its_verbs(job, verbs):
     """And nothing else in a shell."""
-    assert [step["run"] for step in jobs(made(*TWO))[job]["steps"] if "run" in step] == [verb]
+    assert [step["run"] for step in jobs(made(*TWO))[job]["steps"] if "run" in step] == verbs
+
+
+def test_the_figures_are_told_of_a_deployment_that_went_wrong_too():
+    """They are what says how often that happens."""
+    for name in ("staging", "production"):
+        assert jobs(made(*TWO))[f"deploy-{name}"]["steps"][-1]["if"] == "!cancelled()"
 
 
 def test_each_environment_has_its_own_group_that_cancels_nothing():

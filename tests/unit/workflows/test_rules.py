@@ -162,5 +162,5 @@ def test_every_verb_in_a_workflow_exists():
                 for line in str(step.get("run", "")).splitlines():
                     if match := re.search(r"\bmlrelease((?: -{1,2}[\w-]+ \S+)*) ([a-z]+)", line):
                         called.add(match[2])
-    assert {"validate", "plan", "approve", "wait", "reconcile", "rollback", "bump", "promote", "release"} == called
+    assert {"validate", "plan", "approve", "wait", "history", "reconcile", "rollback", "bump", "promote", "release"} == called
     assert called <= verbs
