@@ -43,18 +43,18 @@ def at(remote="origin"):
 def test_a_refusal_counts_its_reasons_and_the_worst_decides(codes, counted, code):
     """Each with what to do about it, in the order in which they were found."""
     problems = tuple(Problem(f"problem {number}", f"do {number}", one) for number, one in enumerate(codes))
-    report = refused(Draft(V2, problems))
+    report = refused(Draft(V2, problems), Level.MINOR)
     assert report.verdict == f"v0.2.0 refused for {counted}; nothing was changed"
     assert report.rows == [(f"problem {number}", f"do {number}") for number in range(len(codes))]
     assert (report.exit_code, report.headers) == (code, ("problem", "what to do"))
-    assert report.next == "mlrelease release LEVEL --dry-run"
+    assert report.next == "mlrelease release minor --dry-run"
     assert report.data["problems"] == problems_json(problems)
     assert [problem["exit_code"] for problem in report.data["problems"]] == list(codes)
 
 
 def test_a_refusal_before_there_is_a_version_says_release():
     """VERSION could not be read; what would be released is told all the same."""
-    report = refused(Draft(None, (Problem("VERSION says 'x', which is no version"),), entries=ENTRIES))
+    report = refused(Draft(None, (Problem("VERSION says 'x', which is no version"),), entries=ENTRIES), Level.AUTO)
     assert report.verdict == "release refused for 1 reason; nothing was changed"
     assert report.data == {
         "release": "",
@@ -71,7 +71,7 @@ def test_a_refusal_before_there_is_a_version_says_release():
 
 def test_a_dry_run_names_the_files_and_shows_the_section():
     """And how to do it."""
-    assert dry(FOUND, ["CHANGELOG.md", "VERSION"]) == Report(
+    assert dry(FOUND, ["CHANGELOG.md", "VERSION"], Level.MINOR) == Report(
         verdict="v0.2.0 would be released: 2 lines of the changelog; nothing was changed",
         data={
             "release": "v0.2.0",
@@ -84,7 +84,7 @@ def test_a_dry_run_names_the_files_and_shows_the_section():
         },
         details=["### Changed", "", "- wine 1 → 2 in production"],
         notes=["it would change CHANGELOG.md, VERSION"],
-        next="mlrelease release LEVEL without --dry-run",
+        next="mlrelease release minor",
     )
 
 

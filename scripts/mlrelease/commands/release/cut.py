@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from mlrelease.commands.output import say
 from mlrelease.commands.release.draft import PRODUCTION, Asked, Draft, Step, draft
 from mlrelease.commands.release.ground import Ground, brought, record_at, survey
-from mlrelease.commands.release.told import dry, made, refused, unfinished
+from mlrelease.commands.release.told import dry, lines, made, refused, unfinished
 from mlrelease.commands.workspace import Workspace
 from mlrelease.errors import Error, UnavailableError
 from mlrelease.forge import tags
@@ -60,11 +60,11 @@ def release(workspace: Workspace, options: ReleaseOptions, *, step: Step = quiet
         found = draft(workspace, ground, Asked(options.level, options.environments), copy, at=workspace.now())
         step("drafted")
         if found.problems:
-            return refused(found)
+            return refused(found, options.level)
         if options.dry_run:
-            return dry(found, copy.changed(found.tree))
+            return dry(found, copy.changed(found.tree), options.level)
         version = _version(found)
-        say(f"{version.tag}: {len(found.entries)} lines, record of {', '.join(options.environments)}")
+        say(f"{version.tag}: {lines(found)}, record of {', '.join(options.environments)}")
 
         # (3): commit and tag as objects.
         commit = copy.commit(found.tree, f"Release {version.tag}\n\n{unmarked(found.section)}\n")

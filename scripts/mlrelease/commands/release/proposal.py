@@ -52,7 +52,7 @@ def propose(workspace: Workspace, options: ReleaseOptions, *, step: Step = quiet
         found = draft(workspace, ground, asked, copy, at=standing.at or workspace.now())
         step("drafted")
         if found.problems or found.record is None:
-            return refused(found)
+            return refused(found, options.level)
         commit, pushed = _pushed(workspace, standing, found, copy, step)
     return _told(workspace, github, found, found.record, commit, pushed=pushed, step=step)
 

@@ -8,13 +8,13 @@ from typing import Any
 from mlrelease.commands.release.draft import Draft
 from mlrelease.commands.workspace import Workspace
 from mlrelease.delivery.exit_codes import worst
-from mlrelease.model.release import Problem, Version
+from mlrelease.model.release import Level, Problem, Version
 from mlrelease.render.report import Report
 
 HEADERS = ("problem", "what to do")
 
 
-def refused(found: Draft) -> Report:
+def refused(found: Draft, level: Level) -> Report:
     """Nothing was changed, and why: all of it at once."""
     problems = found.problems
     count = "1 reason" if len(problems) == 1 else f"{len(problems)} reasons"
@@ -24,19 +24,19 @@ def refused(found: Draft) -> Report:
         data=_data(found) | {"commit": "", "pushed": False},
         headers=HEADERS,
         rows=[(problem.message, problem.hint) for problem in problems],
-        next="mlrelease release LEVEL --dry-run",
+        next=f"mlrelease release {level} --dry-run",
         exit_code=worst({problem.code for problem in problems}),
     )
 
 
-def dry(found: Draft, changed: Sequence[str]) -> Report:
+def dry(found: Draft, changed: Sequence[str], level: Level) -> Report:
     """What would be released."""
     return Report(
-        verdict=f"{_tag(found)} would be released: {_lines(found)}; nothing was changed",
+        verdict=f"{_tag(found)} would be released: {lines(found)}; nothing was changed",
         data=_data(found) | {"commit": "", "pushed": False, "files": list(changed)},
         details=found.section.splitlines(),
         notes=[f"it would change {', '.join(changed)}"],
-        next="mlrelease release LEVEL without --dry-run",
+        next=f"mlrelease release {level}",
     )
 
 
@@ -45,7 +45,7 @@ def made(workspace: Workspace, found: Draft, commit: str, *, pushed: bool) -> Re
     branch = workspace.branch
     where = f"pushed to {branch.remote} with its tag" if pushed else "tagged here"
     return Report(
-        verdict=f"{_tag(found)} released: {_lines(found)}; commit {commit[:9]}, {where}",
+        verdict=f"{_tag(found)} released: {lines(found)}; commit {commit[:9]}, {where}",
         data=made_data(found, commit, pushed=pushed),
         details=found.section.splitlines(),
         next=_after(workspace, found.version, pushed=pushed),
@@ -93,5 +93,6 @@ def _tag(found: Draft) -> str:
     return found.version.tag if found.version else ""
 
 
-def _lines(found: Draft) -> str:
+def lines(found: Draft) -> str:
+    """How many lines the changelog gets."""
     return "1 line of the changelog" if len(found.entries) == 1 else f"{len(found.entries)} lines of the changelog"
