@@ -80,7 +80,9 @@ def status(workspace: Workspace, environments: tuple[str, ...]) -> Report:
 
 
 def _row(environment: str, change: Change, plan: Plan, observation: Observation | None, since: str) -> tuple[str, ...]:
-    bundle = change.before
+    bundle, sync = change.before, plan.sync[change.service]
+    # What git wants is recorded; whether it runs, nobody looked.
+    reason = "as recorded" if sync is Sync.UNKNOWN else change.reason
     if observation is None:
         instances = "?"
     else:
@@ -91,13 +93,13 @@ def _row(environment: str, change: Change, plan: Plan, observation: Observation 
     return (
         environment,
         change.service,
-        plan.sync[change.service].value,
+        sync.value,
         plan.health[change.service].value,
         label(change.after),
         label(bundle),
         instances,
         since,
-        change.blocked or change.reason,
+        change.blocked or reason,
     )
 
 

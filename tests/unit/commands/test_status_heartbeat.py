@@ -48,6 +48,13 @@ def test_the_agents_word_has_an_age(pair, here):
     assert any("staging: the agent has been silent for 5 min" in note for note in looked(pair, here=here).notes)
 
 
+@pytest.mark.parametrize(("here", "told"), [(True, ("InSync", "in sync")), (False, ("Unknown", "as recorded"))], ids=str)
+def test_what_was_not_looked_at_is_not_called_in_sync(pair, here, told):
+    """Elsewhere the ledger alone speaks."""
+    (row,) = looked(pair, here=here).rows
+    assert (row[2], row[-1]) == told
+
+
 def test_elsewhere_that_nobody_ever_reported_is_said(pair):
     """There is nothing else to go by there."""
     report = looked(pair, here=False)
