@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -70,7 +71,10 @@ def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[s
 
 def left_in(root: str) -> list[str]:
     """The command lines of the processes of a demo in this folder, told in two ways."""
-    found = [" ".join(process.cmdline()) for process in marked(Place(Path(root), {}, 0, made=True))]
+    found = []
+    for process in marked(Place(Path(root), {}, 0, made=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended since it was listed
+            found.append(" ".join(process.cmdline()))
     for process in psutil.process_iter(["cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
         if f"{root}/" in line:

@@ -60,6 +60,15 @@ class Two(Estate):
         except OSError:
             return ""
 
+    def wait_proved(self, version: str) -> None:
+        """Until it answers in production and its receipt is there: what is planned next goes by the receipt."""
+        until(lambda: self.serving() == version, seconds=90, what=f"version {version} answers in production")
+        until(
+            lambda: (now := self.past().bundle("wine")) is not None and now.versions()["wine"] == version,
+            seconds=90,
+            what=f"version {version} is recorded",
+        )
+
     def both_down(self) -> None:
         workspace = self.workspace()
         for spec in workspace.desired().spec.environments.values():
@@ -86,7 +95,7 @@ def test_the_whole_way_of_a_version_to_production_and_back(two, tmp_path):
     two.cli("approve", "production")
     with ExitStack() as stack:
         stack.enter_context(two.agent(interval=POLL_S))
-        until(lambda: two.serving() == "1", seconds=90, what="version 1 answers in production")
+        two.wait_proved("1")
 
         # (2): pinned in production before staging proved it: blocked, and no approval helps.
         two.pin("2")
@@ -123,14 +132,12 @@ def test_the_whole_way_of_a_version_to_production_and_back(two, tmp_path):
         # (5): approved as read, the agent's next look deploys it, and the alias follows.
         said = two.cli("approve", "production", "--plan", str(plan), "--run-url", "https://example.org/7", "--expires", "1h")
         assert "a rollback goes back to wine 1" in said.stdout
-        until(lambda: two.serving() == "2", seconds=90, what="version 2 answers in production")
-        until(lambda: two.past().bundle("wine").versions()["wine"] == "2", seconds=90, what="version 2 is recorded")
+        two.wait_proved("2")
         assert two.past().approvals == ()
 
         # (6): a revert goes back by itself, with no yes.
         two.revert(commit)
-        until(lambda: two.serving() == "1", seconds=90, what="version 1 answers again")
-        until(lambda: two.past().bundle("wine").versions()["wine"] == "1", seconds=90, what="version 1 is recorded")
+        two.wait_proved("1")
 
         # (7): promoted again it is refused, until somebody lifts the rejection with a reason; then it waits for a new yes.
         again = two.cli("promote", "staging", "production", expect=5)

@@ -44,7 +44,7 @@ def target(folder, port):
 
 def kill(folder, *words):
     """SIGKILL to every process of the folder with one of these words on its command line."""
-    hit = [p for p in living(folder) if any(w in " ".join(p.cmdline()) for w in words)]
+    hit = living(folder, *words)
     for process in hit:
         process.kill()
     for process in hit:
@@ -194,7 +194,7 @@ def test_a_state_file_that_was_removed_costs_no_request(target, folder, port, na
 def test_down_ends_a_supervisor_that_hangs(target, folder, monkeypatch):
     """A paused supervisord does not keep anything alive."""
     serve(target, launch())
-    (hung,) = [p for p in living(folder) if "supervisor.supervisord" in p.cmdline()]
+    (hung,) = living(folder, "supervisor.supervisord")
     hung.suspend()
     call = target._supervisor._call
     monkeypatch.setattr(target._supervisor, "_call", lambda *a, **k: call(*a, **(k | {"timeout_s": 0.3})))

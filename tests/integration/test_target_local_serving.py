@@ -51,7 +51,7 @@ def test_the_reference_server_is_served_and_outlives_its_supervisor(folder, tmp_
     assert (before.status, json.loads(before.body)["predictions"]) == (200, pytest.approx([21.0, 43.0]))
     assert {"x-revision": "r1", "x-bundle": wanted.bundle.id, "x-model-version": "1"}.items() <= dict(before.headers).items()
 
-    (supervisord,) = [p for p in living(folder) if "supervisor.supervisord" in p.cmdline()]
+    (supervisord,) = living(folder, "supervisor.supervisord")
     supervisord.kill()
     wait_for(lambda: "supervisor: not running" in target.observe().problems)
     after = [predict() for _ in range(5)]

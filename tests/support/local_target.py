@@ -76,12 +76,17 @@ def route(target, wanted, instances, revision="abc"):
     )
 
 
-def living(folder: Path) -> list[psutil.Process]:
-    """Every process with a path below the folder on its command line."""
+def living(folder: Path, *words: str) -> list[psutil.Process]:
+    """Every process with a path below the folder on its command line, and one of these words if any are given."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE and any(str(folder) in a for a in process.cmdline()):
+            line = " ".join(process.cmdline())
+            if (
+                process.status() != psutil.STATUS_ZOMBIE
+                and str(folder) in line
+                and (not words or any(w in line for w in words))
+            ):
                 found.append(process)
     return found
 
