@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def uncollected() -> Iterator[None]:
     """No cycle is collected within, and what was made within is not looked through afterwards either (`gc.freeze`).
 
-    Importing MLflow and scikit-learn takes a seventh less. A look through all that they made costs a quarter of a second,
-    in a server in the middle of a request, and in a fork it copies every page that it shares with its parent.
+    Importing MLflow and scikit-learn takes a seventh less. A look through all that they made costs a quarter of a second; in
+    a fork it writes to pages that were shared with the parent.
     """
     was_enabled = gc.isenabled()
     gc.disable()

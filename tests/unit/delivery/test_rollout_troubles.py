@@ -166,6 +166,9 @@ def test_a_newer_pass_ends_this_one_at_whatever_it_does(two, operation):
         two.run()
     assert not isinstance(two.ledger.told[-1], DeployFinished)
     assert serving(two, "beta") == {two.history().bundle("beta").id}
+    served = two.history().bundle("beta").id
+    others = [i for i in two.target.instances.values() if i.service == "beta" and i.bundle != served]
+    assert all(i.role is Role.CANDIDATE for i in others), "started ahead, and nothing more"
 
 
 @pytest.mark.parametrize("operation", ["route", "stop"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from mlrelease.demo.models import BETTER, HOSTILE, LATER_DONE, PROGRESSION, THIRD, TUMOUR
 from mlrelease.demo.place import PRODUCTION, STAGING
 from mlrelease.demo.scene import Scene
@@ -26,6 +28,17 @@ def _third(scene: Scene) -> None:
     scene.run("validate third", "mlrelease", "validate", expected=5)
     scene.push("third")
     scene.deploy("third", STAGING, expected=5)
+    # One refusal alone would end with 5 too: each service by its own gate.
+    told = json.loads(scene.quiet("mlrelease", "--output", "json", "history", STAGING, "--limit", "1000"))["events"]
+    blocked = max((event for event in told if event["kind"] == "deploy_finished"), key=lambda event: str(event["at"]))[
+        "services"
+    ]
+    for service, gate in ((TUMOUR, "metric"), (PROGRESSION, "signature")):
+        receipt = blocked.get(service, {})
+        if receipt.get("outcome") != "blocked" or f"gate {gate} failed" not in receipt["reason"]:
+            raise Error(
+                f"version {THIRD} of {service} was not refused by the gate {gate}: {receipt.get('reason', 'no receipt')}"
+            )
     scene.run("revert third", "git", "revert", "--no-edit", "HEAD~2..HEAD")
     scene.push("revert of the third")
 
