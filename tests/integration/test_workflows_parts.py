@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import pytest
 from mlrelease.files import version
 from mlrelease.render.workflow import Stage
-from support.repositories import git
-from support.runner import Run, Runner
-from support.workflow_rules import ROOT, made
+from support.runner_desk import Desk, program
+from support.workflow_rules import made
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("workflows-parts"), pytest.mark.timeout(300)]
 
@@ -34,48 +30,9 @@ jobs:
 """
 
 
-@dataclass
-class Desk:
-    """A bare repository, and a work tree to fill it from."""
-
-    root: Path
-
-    @property
-    def tree(self) -> Path:
-        return self.root / "tree"
-
-    def create(self) -> Desk:
-        git(self.root, "init", "--quiet", "--bare", "--initial-branch=main", "o.git")
-        git(self.root, "init", "--quiet", "--initial-branch=main", "tree")
-        git(self.tree, "remote", "add", "origin", "../o.git")
-        action = ROOT / ".github/actions/setup-mlrelease/action.yml"
-        self.write(".github/actions/setup-mlrelease/action.yml", action.read_text())
-        self.write(".mlrelease-version", version() + "\n")
-        return self
-
-    def write(self, path: str, text: str) -> None:
-        place = self.tree / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
-
-    def run(self, workflow: str, *, settings: dict[str, str] | None = None, **extra: str) -> Run:
-        git(self.tree, "add", "-A")
-        git(self.tree, "commit", "--quiet", "--allow-empty", "-m", "x")
-        git(self.tree, "push", "--quiet", "origin", "HEAD:main")
-        runner = Runner(self.root / "runs", self.root / "o.git", settings=settings or {})
-        return runner.push(workflow, extra=extra)
-
-
 @pytest.fixture
 def desk(tmp_path):
     return Desk(tmp_path).create()
-
-
-def program(folder: Path, name: str, text: str) -> None:
-    """A program of that name, to be found first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(f"#!/bin/bash\n{text}\n")
-    (folder / name).chmod(stat.S_IRWXU)
 
 
 def test_the_version_on_path_is_taken_when_it_is_the_wanted_one(desk):

@@ -76,9 +76,13 @@ def setup_python() -> None:
 
 
 def upload() -> None:
-    place = Path(os.environ["RUNNER_ARTIFACTS"]) / os.environ["NAME"]
+    """A file, or what is in a folder."""
+    place, what = Path(os.environ["RUNNER_ARTIFACTS"]) / os.environ["NAME"], Path(os.environ["PLACE"])
     place.mkdir(parents=True)
-    shutil.copy(os.environ["PLACE"], place)
+    if what.is_dir():
+        shutil.copytree(what, place, dirs_exist_ok=True)
+    else:
+        shutil.copy(what, place)
 
 
 def download() -> None:

@@ -69,7 +69,9 @@ def read(workflow: str, content: Mapping, out: str, artifacts: Path, left: tuple
         job = str(said.get("jobID") or said.get("job", ""))
         lines.append((job, str(said.get("msg", "")).rstrip()))
         if "jobResult" in said:
-            results[names.get(job, job)] = said["jobResult"]
+            name = names.get(job, job)
+            if results.get(name, "success") == "success":  # one of a matrix that failed is not made up for by the next
+                results[name] = said["jobResult"]
         command = said.get("command", "")
         if command in ("error", "warning", "notice"):
             annotations.append(_annotation(str(said["raw"])))

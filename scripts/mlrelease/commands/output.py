@@ -102,11 +102,21 @@ def step_line(mark: StepMark) -> None:
 
 
 def say_error(error: Error) -> None:
-    """What could not be done, and what to do about it."""
+    """What could not be done, where, if neither says it, and what to do about it."""
     # A file name or a git host's answer may hold a line break: it must not pass for a line of ours.
     say(f"error: {one_line(error.message)}")
+    place = place_of(error)
+    if place not in f"{error.message} {error.hint}":
+        say(f"  at   {one_line(place)}")
     if error.hint:
         say(f"  try  {one_line(error.hint)}")
+
+
+def place_of(error: Error) -> str:
+    """The file or the address that an error is about, without credentials; empty where there is none."""
+    from mlrelease.forge.command import without_credentials  # noqa: PLC0415 - only where something went wrong
+
+    return without_credentials(error.where or "")
 
 
 def _text(report: Report) -> None:

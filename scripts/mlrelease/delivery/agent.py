@@ -24,6 +24,7 @@ from mlrelease.delivery.passes import Order, PassResult, changed_anything, run_p
 from mlrelease.delivery.site import Site
 from mlrelease.errors import Error
 from mlrelease.forge.command import without_credentials
+from mlrelease.listing import listed
 from mlrelease.log import bind, get
 from mlrelease.model.beat import BEAT_S, Beat, Blocked
 from mlrelease.model.change import Health, Outcome, Sync
@@ -237,12 +238,12 @@ def _pause(state_dirs: list[Path], interval_s: float, stop: Callable[[], bool]) 
 
 
 def _waiting(state_dir: Path) -> bool:
-    return any((state_dir / "requests").glob("*.json"))
+    return bool(listed(state_dir / "requests"))
 
 
 def _requests(state_dir: Path) -> list[Request]:
     found = []
-    for path in sorted((state_dir / "requests").glob("*.json")):
+    for path in listed(state_dir / "requests"):
         try:
             found.append(_request(path.stem, json.loads(path.read_text())))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -280,7 +281,7 @@ def _answer(state_dir: Path, request: Request, answer: Answer) -> None:
     body = {"exit_code": answer.exit_code, "error": answer.error, "hint": answer.hint, "result": answer.result}
     atomic.write(state_dir / "answers" / f"{request.id}.json", json.dumps(body).encode())
     (state_dir / "requests" / f"{request.id}.json").unlink(missing_ok=True)
-    for old in sorted((state_dir / "answers").glob("*.json"))[:-ANSWERS_KEPT]:
+    for old in listed(state_dir / "answers")[:-ANSWERS_KEPT]:
         old.unlink(missing_ok=True)
 
 

@@ -18,6 +18,7 @@ from mlrelease.delivery.site import Site
 from mlrelease.errors import Error
 from mlrelease.forge.command import without_credentials
 from mlrelease.history.fold import Attempt, History
+from mlrelease.listing import listed
 from mlrelease.log import get
 from mlrelease.model.change import Change, Outcome, Plan
 from mlrelease.render.plan import label
@@ -173,7 +174,7 @@ class Notices:
         moment = f"{int(notice.at * 1000):015d}"
         for channel in self._channels:
             atomic.write(self._out / f"{moment}-{_file(notice.subject)}-{notice.kind}@{channel}.json", _bytes(notice))
-        for path in sorted(self._out.glob("*.json"))[: -KEPT * len(self._channels)]:
+        for path in listed(self._out)[: -KEPT * len(self._channels)]:
             get("notices").warning("nobody takes it: a notice is dropped", file=path.name)
             path.unlink(missing_ok=True)
 
@@ -219,7 +220,7 @@ def _bytes(notice: Notice) -> bytes:
 
 def _read(folder: Path, pattern: str = "*.json") -> list[tuple[Path, Notice]]:
     found = []
-    for path in sorted(folder.glob(pattern)):
+    for path in listed(folder, pattern):
         try:
             found.append((path, notice_from_json(json.loads(path.read_bytes()))))
         except FileNotFoundError:

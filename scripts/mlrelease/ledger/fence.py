@@ -13,7 +13,8 @@ from pathlib import Path
 
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error
-from mlrelease.ledger.filelock import held, unusable
+from mlrelease.ledger.filelock import held
+from mlrelease.listing import unusable
 from mlrelease.targets.interface import Fenced
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mlrelease.errors import Error
 from mlrelease.ledger.lock import this_owner
+from mlrelease.listing import unusable
 
 POLL_S = 0.01
 
@@ -40,11 +41,6 @@ def held(path: Path, *, wait_s: float, name: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)  # releases the lock
-
-
-def unusable(path: Path, e: OSError) -> Error:
-    """The error for a state file that the operating system does not let us use (a full disk, missing rights)."""
-    return Error(f"cannot use {path}: {e.strerror}", hint="see to the disk and to who owns that folder", where=str(path))
 
 
 def _acquire(fd: int, path: Path, wait_s: float) -> None:

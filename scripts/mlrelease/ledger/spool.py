@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ from typing import Any
 from mlrelease.deadlines import DEADLINES_S
 from mlrelease.errors import Error
 from mlrelease.ledger.chain import newest_name, next_name, stored
-from mlrelease.ledger.filelock import held, unusable
+from mlrelease.ledger.filelock import held
+from mlrelease.listing import listed, unusable
 from mlrelease.log import get
 from mlrelease.model.event import Event, UnknownEvent
 from mlrelease.model.event_json import event_from_json
@@ -47,7 +48,7 @@ class Spool:
     def events(self) -> list[Spooled]:
         """The waiting events, oldest first. A file that is no event is put aside under another name and logged."""
         found = []
-        for path in self._files(self._folder):
+        for path in listed(self._folder):
             try:
                 content = json.loads(path.read_bytes())
                 found.append(Spooled(path, content, event_from_json(content)))
@@ -63,7 +64,7 @@ class Spool:
         """The waiting blobs by their path in the ledger."""
         top = self._folder / BLOBS
         found = {}
-        for path in (path for folder in _folders(top) for path in self._files(folder)):
+        for path in (path for folder in listed(top, "*") if folder.is_dir() for path in listed(folder)):
             try:
                 found[path.relative_to(top).as_posix()] = path.read_bytes()
             except FileNotFoundError:
@@ -78,7 +79,7 @@ class Spool:
             place = self._folder / BLOBS / name
             if not place.exists():
                 _write(place, data)
-        last = newest_name(path.name for path in self._files(self._folder))
+        last = newest_name(path.name for path in listed(self._folder))
         for content in contents:
             last = next_name(now, last)
             _write(self._folder / f"{last}.json", stored(content))
@@ -92,14 +93,6 @@ class Spool:
             except OSError as e:
                 raise unusable(path, e) from e
 
-    def _files(self, folder: Path) -> list[Path]:
-        try:
-            return sorted(path for path in folder.iterdir() if path.suffix == ".json")
-        except FileNotFoundError:
-            return []
-        except OSError as e:
-            raise unusable(folder, e) from e
-
     def _put_aside(self, path: Path, e: Exception) -> None:
         aside = path.with_suffix(".damaged")
         try:
@@ -107,15 +100,6 @@ class Spool:
         except OSError as error:
             raise unusable(path, error) from e
         get("ledger").error("a spooled event is damaged and was put aside", file=str(aside), error=type(e).__name__)
-
-
-def _folders(top: Path) -> Iterator[Path]:
-    try:
-        yield from sorted(path for path in top.iterdir() if path.is_dir())
-    except FileNotFoundError:
-        return
-    except OSError as e:
-        raise unusable(top, e) from e
 
 
 def _write(place: Path, data: bytes) -> None:

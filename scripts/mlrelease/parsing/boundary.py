@@ -35,12 +35,13 @@ def guarded(work: Callable[[], int]) -> int:
 
 def failed(error: Error, code: int, *, origin: BaseException | None = None) -> int:
     """Says an error in the form asked for; `origin` is what `-v` shows the traceback of."""
-    from mlrelease.commands.output import emit, say_error  # noqa: PLC0415
+    from mlrelease.commands.output import emit, place_of, say_error  # noqa: PLC0415
     from mlrelease.render.report import Report, one_line  # noqa: PLC0415
 
     if wants_json():
         message, hint = one_line(error.message), one_line(error.hint)
-        emit(Report(verdict=message, data={"error": message, "hint": hint}, exit_code=code), output="json")
+        data = {"error": message, "where": one_line(place_of(error)), "hint": hint}
+        emit(Report(verdict=message, data=data, exit_code=code), output="json")
     say_error(error)
     if given.verbose or any(word in ("-v", "-vv", "--verbose") for word in sys.argv[1:]):
         traceback.print_exception(origin or error)

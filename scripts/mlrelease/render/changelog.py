@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -47,6 +48,11 @@ def unreleased(text: str) -> dict[Section, str]:
 def unmarked(section: str) -> str:
     """The section for the message of a commit or a tag, where a line that begins with `#` is a comment to git's editor."""
     return re.sub(r"^#+ (.*)$", r"\1:", section.strip(), flags=re.MULTILINE)
+
+
+def shown(section: str) -> list[str]:
+    """The lines of a section for a terminal: signs where Markdown has their entities."""
+    return html.unescape(section).replace("\u200b", "").splitlines()
 
 
 def section_of(text: str, version: Version) -> str:

@@ -111,9 +111,33 @@ def test_an_exception_is_an_object_for_programs(line, handed, raised, code, mess
     """The same words under stable keys, with the code it ends with."""
     handed.stands_for(STATUS, raised)
     said = line("-o", "json", "status")
-    expected = {"schema": 1, "verdict": message, "error": message, "hint": hint, "exit_code": code, "next": ""}
+    words = {"verdict": message, "error": message, "where": "", "hint": hint}
+    expected = {"schema": 1, **words, "exit_code": code, "next": ""}
     assert json.loads(said.out) == expected
     assert said.code == code
+
+
+@pytest.mark.parametrize(
+    ("where", "shown"),
+    [
+        ("/srv/st/instances/wine-1.json", "/srv/st/instances/wine-1.json"),
+        ("https://ann:s3cret@mlflow.example/api?token=s3cret", "https://mlflow.example/api"),
+        ("a\nerror: all is lost", "a\\nerror: all is lost"),
+    ],
+    ids=["a file", "an address with a password", "a line break"],
+)
+def test_where_an_error_lies_is_said_between_what_and_what_to_do(line, handed, where, shown):
+    """On a line of its own, inert and without credentials; in JSON under a key of its own."""
+    handed.stands_for(STATUS, Error("the record of an instance is damaged", hint="move it away", where=where))
+    assert line("status").err == f"error: the record of an instance is damaged\n  at   {shown}\n  try  move it away\n"
+    assert json.loads(line("-o", "json", "status").out)["where"] == shown
+
+
+@pytest.mark.parametrize("error", [Error("cannot use /srv/st", where="/srv/st"), Error("shut", hint="see /srv", where="/srv")])
+def test_where_an_error_lies_is_not_said_twice(line, handed, error):
+    """Where its own words have the place."""
+    handed.stands_for(STATUS, error)
+    assert "  at   " not in line("status").err
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 4, 5, 6])

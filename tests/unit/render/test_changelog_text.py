@@ -10,6 +10,7 @@ from mlrelease.model.bundle import Bundle, Digest, ImagePin, ModelPin
 from mlrelease.model.release import Entry, Level, Section, Version
 from mlrelease.model.when import from_iso
 from mlrelease.render import changelog
+from mlrelease.render.report import cell, inert
 
 V = Version(1, 2, 0)
 DAY = "2027-01-15"
@@ -262,3 +263,15 @@ def test_a_move_of_which_a_side_is_not_known_is_still_a_line(left, kept, automat
     """Nothing is a word."""
     (entry,) = changelog.rollback_entries("production", [MovedBack("wine", left, kept, AT, "x", automatic=automatic)])
     assert entry.text == f"{text} in production on 2027-01-15: x"
+
+
+@pytest.mark.parametrize("text", ["wine < 2", "a & b", "[x](y) by @somebody", "`code` #12", "\x1b[31mred", "http://somewhere"])
+def test_a_terminal_is_shown_signs_and_not_their_entities(text):
+    """What is inert in Markdown is read again as it was; what a terminal would act on stays shown and not sent."""
+    assert changelog.shown(f"### Fixed\n\n- {cell(text)}") == ["### Fixed", "", f"- {inert(text)}"]
+
+
+@given(st.text(alphabet="&#;x01à<@lt\n\u200b", max_size=30))
+def test_a_shown_section_has_no_line_break_within_a_line(text):
+    """An entity of a line break makes a line of its own, so that no line can pretend to be two."""
+    assert all("\n" not in line and "\r" not in line for line in changelog.shown(text))

@@ -21,7 +21,7 @@ from mlrelease.forge import branches
 from mlrelease.forge.scratch import Scratch, copy_of
 from mlrelease.model.release import BRANCH, Release
 from mlrelease.model.when import from_iso
-from mlrelease.render.changelog import unmarked
+from mlrelease.render.changelog import shown, unmarked
 from mlrelease.render.release_body import release_body
 from mlrelease.render.report import Report
 
@@ -114,7 +114,7 @@ def _told(
     report = Report(
         verdict=f"{tag}: {did} #{pull.number}; commit {commit[:9]} on {BRANCH}",
         data=made_data(found, commit, pushed=False),
-        details=found.section.splitlines(),
+        details=shown(found.section),
         next=f"review and merge {pull.html_url}, then: mlrelease release publish",
     )
     number = {"number": pull.number, "url": pull.html_url, "opened": opened, "commit": commit}

@@ -9,6 +9,7 @@ from mlrelease.commands.release.draft import Draft
 from mlrelease.commands.workspace import Workspace
 from mlrelease.delivery.exit_codes import worst
 from mlrelease.model.release import Level, Problem, Version
+from mlrelease.render.changelog import shown
 from mlrelease.render.report import Report
 
 HEADERS = ("problem", "what to do")
@@ -34,7 +35,7 @@ def dry(found: Draft, changed: Sequence[str], level: Level) -> Report:
     return Report(
         verdict=f"{_tag(found)} would be released: {lines(found)}; nothing was changed",
         data=_data(found) | {"commit": "", "pushed": False, "files": list(changed)},
-        details=found.section.splitlines(),
+        details=shown(found.section),
         notes=[f"it would change {', '.join(changed)}"],
         next=f"mlrelease release {level}",
     )
@@ -47,7 +48,7 @@ def made(workspace: Workspace, found: Draft, commit: str, *, pushed: bool) -> Re
     return Report(
         verdict=f"{_tag(found)} released: {lines(found)}; commit {commit[:9]}, {where}",
         data=made_data(found, commit, pushed=pushed),
-        details=found.section.splitlines(),
+        details=shown(found.section),
         next=_after(workspace, found.version, pushed=pushed),
     )
 

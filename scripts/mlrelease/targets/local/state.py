@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlrelease.errors import Error
+from mlrelease.listing import listed
 from mlrelease.model.bundle import BundleId
 from mlrelease.model.live import RouteState
 from mlrelease.targets.local.files import Layout, read_json, remove
@@ -90,7 +91,7 @@ def read_records(layout: Layout) -> dict[str, Record]:
     """All records by id. Raises `Error` that names a damaged one."""
     known = {f.name: _KINDS[str(f.type)] for f in fields(Record)}
     found: dict[str, Record] = {}
-    for path in sorted(layout.instances.glob("*.json")):
+    for path in listed(layout.instances):
         data = read_json(path)
         if data is None:
             continue
@@ -142,7 +143,7 @@ def prune_logs(layout: Layout, records: Mapping[str, Record]) -> None:
 def old_logs(layout: Layout, records: Mapping[str, Record]) -> list[Path]:
     """The logs of instances that are gone, but for the newest `KEPT_LOGS` of them."""
     # The logs of proxy and supervisor have no dash in their name; every instance has.
-    gone = [p for p in layout.logs.glob("*-*.log*") if p.name.partition(".log")[0] not in records]
+    gone = [p for p in listed(layout.logs, "*-*.log*") if p.name.partition(".log")[0] not in records]
     kept: set[str] = set()
     old: list[Path] = []
     for path in sorted(gone, key=_modified, reverse=True):
