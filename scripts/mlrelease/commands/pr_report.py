@@ -65,7 +65,8 @@ def validate_pull_request(workspace: Workspace, number: int, *, offline: bool) -
     notes = [*report.notes, f"{name} on {pull.head_sha[:9]}: {state}" + (f": {page}" if page else "")]
     notes.append(_comment(github, pull, name, text))
     data = {**report.data, "pull_request": {"number": pull.number, "url": pull.html_url, "commit": pull.head_sha}}
-    return replace(report, notes=notes, data=data)
+    after = f"mlrelease validate --pr {number}" if offline else f"review and merge {pull.html_url}"
+    return replace(report, notes=notes, data=data, next=report.next if report.exit_code else after)
 
 
 def _checked_out(workspace: Workspace, github: GitHub, number: int) -> PullRequest:

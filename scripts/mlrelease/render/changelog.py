@@ -51,8 +51,9 @@ def unmarked(section: str) -> str:
 
 
 def shown(section: str) -> list[str]:
-    """The lines of a section for a terminal: signs where Markdown has their entities."""
-    return html.unescape(section).replace("\u200b", "").splitlines()
+    """The lines of a section for a terminal or a summary: no blank ones, no marks of headings, signs and not their entities."""
+    text = html.unescape(unmarked(section)).replace("\u200b", "")
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def section_of(text: str, version: Version) -> str:

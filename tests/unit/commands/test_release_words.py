@@ -82,7 +82,7 @@ def test_a_dry_run_names_the_files_and_shows_the_section():
             "pushed": False,
             "files": ["CHANGELOG.md", "VERSION"],
         },
-        details=["### Changed", "", "- wine 1 → 2 in production"],
+        details=["Changed:", "- wine 1 → 2 in production"],
         notes=["it would change CHANGELOG.md, VERSION"],
         next="mlrelease release minor",
     )
@@ -103,7 +103,7 @@ def test_a_release_says_where_it_is_and_what_is_left_to_do(remote, pushed, where
     report = made(at(remote), one, COMMIT, pushed=pushed)
     assert report.verdict == f"v0.2.0 released: 1 line of the changelog; commit c0ffee123, {where}"
     assert (report.next, report.exit_code) == (command, 0)
-    assert report.details == ["### Changed", "", "- wine 1 → 2 in production"]
+    assert report.details == ["Changed:", "- wine 1 → 2 in production"]
     assert (report.data["commit"], report.data["pushed"]) == (COMMIT, pushed)
 
 

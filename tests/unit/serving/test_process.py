@@ -184,10 +184,12 @@ class Running:
         self.state = state
         self.place = str(place)
         self.code = None
+        self.listens = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self):
         with _listening(f"unix:{self.place}") as listener:
+            self.listens.set()
             self.code = run(self.state, listener)
 
     def ask(self, method, path, body=b""):
@@ -204,7 +206,7 @@ def start():
             running = Running(ServerState(config(*models, **more), time.time()), folder / "s")
             started.append(running)
             running.thread.start()
-            wait_for(lambda: Path(running.place).exists() or not running.thread.is_alive())
+            wait_for(lambda: running.listens.is_set() or not running.thread.is_alive())
             return running
 
         yield begin
