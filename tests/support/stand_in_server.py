@@ -90,10 +90,10 @@ def main():
         print("cannot load the model", flush=True)
         os._exit(int(os.environ["STAND_IN_EXIT"]))
     server = Server(CONFIG["listen"].removeprefix("unix:"), Handler)
-    done = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: done.set())
+    # no Event set by a handler: a second signal in the middle of the first one's would wait for a lock of this very thread
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    done.wait()
+    signal.sigwait({signal.SIGTERM})
     if os.environ.get("STAND_IN_ABRUPT"):
         os._exit(1)
     STATE["ready"] = False

@@ -30,6 +30,9 @@ from mlrelease.deadlines import DEADLINES_S
 HIGHEST_RATE = 200.0
 """Requests per second: beyond this the threads of one Python process become what is measured."""
 
+_TICK_S = 0.05
+"""As long as this a generator that was told to stop may sleep on."""
+
 OVERLAP_S = 1.0
 """Around a switch old and new answer side by side, requests being under way; by then a version that answers again is back."""
 
@@ -144,12 +147,12 @@ class Load:
         self._out = out
         self._due: queue.SimpleQueue[tuple[float, Asked] | None] = queue.SimpleQueue()
         self._writing = threading.Lock()
-        self._stop = threading.Event()
+        self._stopped = False  # no Event: its lock may be held by the very thread that a signal interrupts
         self._broken: OSError | None = None
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Sends nothing new; what is in flight is finished. Fits as a signal handler."""
-        self._stop.set()
+        self._stopped = True
 
     def run(self, seconds: float) -> None:
         """Sends for so long, or until `stop`. Raises `OSError` when a line cannot be written."""
@@ -159,7 +162,7 @@ class Load:
             thread.start()
         began, at = time.monotonic(), time.time()
         count = 0
-        while not self._stop.wait(max(0.0, began + count / self._rate - time.monotonic())):
+        while self._goes_on_until(began + count / self._rate):
             if count / self._rate >= seconds:
                 break
             self._due.put((at + count / self._rate, self._asked[count % len(self._asked)]))
@@ -170,6 +173,11 @@ class Load:
             thread.join()
         if self._broken is not None:
             raise self._broken
+
+    def _goes_on_until(self, moment: float) -> bool:
+        while not self._stopped and (left := moment - time.monotonic()) > 0:
+            time.sleep(min(left, _TICK_S))
+        return not self._stopped
 
     def _work(self) -> None:
         connections: dict[str, http.client.HTTPConnection] = {}

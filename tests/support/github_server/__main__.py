@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     asked = parser.parse_args()
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with running_github(asked.folder, port=asked.port) as hub:
         for name in asked.repositories:
             hub.repository(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 
 import pytest
@@ -38,6 +39,24 @@ def test_what_nothing_runs_from_is_not_told(name, head):
     assert told(head[:-1] + b"\xfe" + BINARY, name) == [(name, "unknown format", (f"file:{name}",), "")]
     for other in ("x", "saved_model.pb", "model.onnx"):
         assert told(head + BINARY, other) == [(other, "unknown format", (f"file:{other}",), "")]
+
+
+@pytest.mark.parametrize("low", range(256))
+def test_a_length_that_is_an_opcode_makes_no_pickle(low):
+    """A safetensors file begins with the length of its header: any byte, and PROTO or EXT1 among them."""
+    for length in (low, low + (2 << 8), low + (4 << 8) + (1 << 16)):
+        assert told(struct.pack("<Q", length) + b'{"a":1}' + BINARY, "x.safetensors") == []
+
+
+def test_a_pickle_with_the_looks_of_something_else_is_told():
+    """What it would import counts, whatever the first bytes say; and where a loader opens the file, a problem does too."""
+    data = b"NG" + bytes(6) + b'{"00' + RUNS
+    assert pickle.loads(b"NG" + bytes(6) + b'{"00N.') is None
+    assert told(data, "x.safetensors") == [("x.safetensors", "pickle", ("posix.system",), "")]
+    extended = b"\x82\x01" + bytes(6) + b'{"a":1}'
+    opened = Declared(opened=frozenset({"x.safetensors"}))
+    assert [(kind, bool(problem)) for _, kind, _, problem in told(extended, "x.safetensors", opened)] == [("pickle", True)]
+    assert told(extended, "x.safetensors") == []
 
 
 def test_nothing_at_all_is_not_told():

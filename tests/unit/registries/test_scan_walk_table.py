@@ -83,7 +83,7 @@ def test_the_key_that_evaluates_is_told_in_each_spelling(spelled):
         pytest.param(b"c.a\nx\n.", [], "it imports from what can be no module", id="nothing before the dot"),
         pytest.param(b"c\nx\n.", [], "it imports from what can be no module", id="an empty name"),
         pytest.param(b"ca\n\n.", ["a."], "", id="a module and nothing of it"),
-        pytest.param(b"c\xff\nx\n.", [], "it computes the name of an import instead of naming it", id="no UTF-8"),
+        pytest.param(b"c\xff\nx\n.", [], "the name of an import is not UTF-8", id="no UTF-8"),
         pytest.param("ckäse\nx\n.".encode(), ["käse.x"], "", id="another script"),
     ],
 )
@@ -142,8 +142,7 @@ HIDDEN = {
     "a change by ADDITEMS": text("a") + text("B") + b"\x93(N\x90.",
     "a change through the memo": text("a") + text("B") + b"\x93\x940h\x00}b.",
     "a change through a duplicate": text("a") + text("B") + b"\x932}b.",
-    "PUT without a number": b"Npx\n.",
-    "GET without a number": b"Ngx\n.",
+    "PUT of thousands of digits": b"Np" + b"0" * 5000 + b"1\n.",
     "a far place in the memo": b"Nr\xff\xff\xff\x7f.",
 }
 
@@ -170,6 +169,13 @@ ENDED = {
     "a tuple without its mark": (b"Nt.", "the pickle takes more from its stack than there is"),
     "a tuple of a mark": (b"(\x85.", "the pickle takes a mark for a value"),
     "MEMOIZE of a mark": (b"(\x94.", "the pickle memorises nothing"),
+    "PUT without a number": (b"Npx\n.", "a place in the memo has no number"),
+    "GET without a number": (b"Ngx\n.", "a place in the memo has no number"),
+    "PUT of a number and more": (b"Np1x\n.", "a place in the memo has no number"),
+    "PUT of digits of another script": ("Np١\n.".encode(), "a place in the memo has no number"),
+    "the name of an import that is no text": (b"cos\n\xff\n.", "the name of an import is not UTF-8"),
+    "the name of a class that is no text": (b"(i\xff\nx\n.", "the name of an import is not UTF-8"),
+    "an id that is no text": (b"Pa\xff\n.", "an id in the pickle is not ASCII"),
     "PUT of nothing": (b"p0\n.", "the pickle memorises nothing"),
     "PUT of a place below none": (b"Np-1\n.", "the pickle memorises nothing"),
     "GET of what is not there": (b"g0\n.", "the pickle reads what it has not memorised"),
@@ -201,6 +207,13 @@ def test_a_place_in_the_memo_is_no_higher_than_the_opcodes_so_far():
     """No pickler skips places; the unpickler would make room for each."""
     assert walked(b"Nq\x02.").problem == ""
     assert walked(b"Nq\x03.").problem == "a place in the memo has a number that no pickler would give it"
+
+
+def test_a_number_ends_at_a_nul():
+    """For the unpickler in C, and so for the walk: what comes after is run."""
+    data = b"Np1\0x\n0g+1 \n0" + RUNS
+    assert (walked(data).globals, walked(data).problem) == ({"posix.system": None}, "")
+    assert pickle.loads(b"Np1\0x\n0g+1 \n.") is None
 
 
 def test_plain_values_are_stepped_over_whatever_they_hold():

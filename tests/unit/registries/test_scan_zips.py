@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 import zipfile
 
@@ -78,6 +79,22 @@ def test_a_zip_that_cannot_be_read_is_a_problem_of_that_file(data, problem):
 def test_a_member_without_a_name_is_a_member():
     """Python's own question whether it is a folder fails on it with an `IndexError` before 3.13."""
     assert told(member(b""))[0][3].startswith("it cannot be unpacked: File name in directory '' and header")
+
+
+@pytest.mark.parametrize("byte", range(256))
+def test_no_zip_is_taken_for_a_pickle_by_chance(byte):
+    """Its first letter is an opcode whose argument is a line: what follows a line's end in a time or a checksum is any byte."""
+    plain = zipped({"a.json": b"{}"})
+    data = plain[:10] + b"\n" + bytes([byte]) + plain[12:]
+    assert zipfile.ZipFile(io.BytesIO(data)).read("a.json") == b"{}"
+    assert told(data) == told(plain)
+
+
+def test_an_id_before_a_pickle_ends_every_loader_of_models():
+    """Nothing behind it runs; the file is one of an unknown kind, which is told where a model is opened as it."""
+    with pytest.raises(pickle.UnpicklingError, match="persistent_load"):
+        pickle.loads(b"Pid\n" + RUNS)
+    assert told(b"Pid\n" + RUNS) == told(b"?id\n")
 
 
 def test_one_bad_zip_leaves_the_other_files_of_the_version_told(tmp_path):

@@ -51,6 +51,11 @@ _NAMED = (
     (b"\x28\xb5\x2f\xfd", 0, "zstd"),
     (b"\x04\x22\x4d\x18", 0, "lz4"),
 )
+_ID_AS_TEXT = b"P"
+"""PERSID, and with it each zip (`PK`) begins. The first thing in a pickle it ends the unpickler: without `persistent_load`,
+as everywhere but in PyTorch, and there because its own takes tuples alone. To follow it is to take what comes after by chance
+for opcodes: of the zips that a library writes, one in forty looked dangerous."""
+
 _HEAD = 512
 _CHUNK = 1 << 20
 
@@ -75,15 +80,20 @@ def look(run: Scan, name: str, stream: BinaryIO, size: int, known: Declared, dep
             kind = kind or named
     # What is a zip to one loader may be a pickle, an array or a compressed one to another: all are looked for in one file.
     is_array = head.startswith(numpy_files.MAGIC)
-    is_known = is_array or _pickle(run, name, stream, size)
+    is_opened = path.name in known.opened
+    is_harmless = _is_harmless(path, head, is_opened=is_opened)
+    is_known = is_array or _pickle(run, name, stream, size, by_chance=is_harmless and not is_opened)
     if is_array:
         _array(run, name, stream, size)
     if archives.is_zip(stream):
         archives.members(run, name, stream, size, depth, look)
         is_known = True
     is_known |= archives.unpacked(run, name, stream, head, depth, look)
-    if not is_known and not kind:
-        _rest(run, name, stream, head, size, is_opened=path.name in known.opened)
+    if is_known or kind or is_harmless or not size:
+        return
+    stream.seek(0)
+    if not _is_text(run, stream):
+        run.tell(name, "unknown format", (f"file:{name}",))
 
 
 def _imported_as(path: PurePosixPath, known: Declared) -> str:
@@ -96,10 +106,17 @@ def _imported_as(path: PurePosixPath, known: Declared) -> str:
     return "python package" if suffix in _PACKAGES else ""
 
 
-def _pickle(run: Scan, name: str, stream: BinaryIO, size: int, start: int = 0) -> bool:
-    """Tells the pickles from `start` on, if loading any would import anything. Whether it is a pickle at all."""
+def _pickle(run: Scan, name: str, stream: BinaryIO, size: int, start: int = 0, *, by_chance: bool = False) -> bool:
+    """Tells the pickles from `start` on, if loading any would import anything. Whether it is a pickle at all.
+
+    `by_chance`: the file is something else, and nothing opens it as a pickle: one that imports nothing is then none. The
+    length that a safetensors file begins with may be any opcode.
+    """
     stream.seek(start)
-    looks_like_one = stream.read(2) in {bytes([0x80, protocol]) for protocol in range(6)}
+    head = stream.read(2)
+    if head[:1] == _ID_AS_TEXT:
+        return False
+    looks_like_one = head in {bytes([0x80, protocol]) for protocol in range(6)}
     stream.seek(start)
     names: dict[str, None] = {}
     opcodes, problem = 0, ""
@@ -111,7 +128,7 @@ def _pickle(run: Scan, name: str, stream: BinaryIO, size: int, start: int = 0) -
         opcodes += walked.opcodes
         looks_like_one |= walked.can_run
         if walked.problem:
-            if not looks_like_one:
+            if not looks_like_one or (by_chance and not names):
                 return False
             is_own = began == start or walked.hidden
             problem = walked.problem if is_own else "bytes follow the pickle that are none"
@@ -138,15 +155,11 @@ def _array(run: Scan, name: str, stream: BinaryIO, size: int) -> None:
         run.tell(name, "numpy", problem="its array of objects is no pickle")
 
 
-def _rest(run: Scan, name: str, stream: BinaryIO, head: bytes, size: int, *, is_opened: bool) -> None:
-    """What is no pickle, archive or array: harmless by its name and first bytes, text, or unknown."""
-    suffix = PurePosixPath(name).suffix.lower()
+def _is_harmless(path: PurePosixPath, head: bytes, *, is_opened: bool) -> bool:
+    """By its name and its first bytes."""
+    suffix = path.suffix.lower()
     magic, at = _HARMLESS.get(suffix, (b"", 0))
-    if magic and head[at : at + len(magic)] == magic and not (is_opened and suffix in _PICTURES):
-        return
-    stream.seek(0)
-    if size and not _is_text(run, stream):
-        run.tell(name, "unknown format", (f"file:{name}",))
+    return bool(magic) and head[at : at + len(magic)] == magic and not (is_opened and suffix in _PICTURES)
 
 
 def _is_text(run: Scan, stream: BinaryIO) -> bool:

@@ -13,6 +13,8 @@ LONGEST_NAME = 1024
 LONGEST_LINE = 16 << 20
 """Bytes of one text argument that ends with its line (protocol 0)."""
 
+LONGEST_NUMBER = 640
+"""Digits that each Python reads, whatever `sys.set_int_max_str_digits` says."""
 
 TEXTS = frozenset({"STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"})
 """Opcodes that push a text."""
@@ -49,9 +51,11 @@ class Operands:
         if opcode.arg.n == pickletools.UP_TO_NEWLINE:
             line = self._line()
             if opcode.name in ("GLOBAL", "INST"):
-                return _text(line, "utf-8", "strict"), _text(self._line(), "utf-8", "strict")
+                return _name(line), _name(self._line())
             if opcode.name in ("GET", "PUT"):
                 return _number(line)
+            if opcode.name == "PERSID" and not line.isascii():
+                raise Ended("an id in the pickle is not ASCII")
             return _quoted(line) if opcode.name == "STRING" else _text(line, "raw-unicode-escape", "strict")
         return self._counted(opcode, opcode.arg.n)
 
@@ -102,8 +106,21 @@ def _quoted(line: bytes) -> object:
     return _text(raw, "utf-8", "strict")
 
 
-def _number(line: bytes) -> object:
+def _name(line: bytes) -> object:
+    """The module or the name; None if it is too long to be one."""
     try:
-        return int(line)
-    except ValueError:
+        text = line.decode()
+    except UnicodeDecodeError as e:
+        raise Ended("the name of an import is not UTF-8") from e
+    return text if len(text) <= LONGEST_NAME else None
+
+
+def _number(line: bytes) -> object:
+    """The number as the unpickler in C reads it, up to a NUL; None if it is one that only some Pythons read."""
+    digits = line.partition(b"\0")[0]
+    try:
+        return int(digits)
+    except ValueError as e:
+        if len(digits) < LONGEST_NUMBER:
+            raise Ended("a place in the memo has no number") from e
         return None

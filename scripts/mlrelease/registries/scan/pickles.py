@@ -205,7 +205,7 @@ class _Machine:
 
     def _memorise(self, key: object) -> None:
         if not isinstance(key, int):
-            raise Hidden("a place in the memo has no number")
+            raise Hidden("a place in the memo has a number that no pickler would give it")
         if not self._stack or self._stack[-1] is _MARK or key < 0:
             raise Ended("the pickle memorises nothing")
         if key > self._found.opcodes:  # the unpickler takes eight bytes for every number below it
@@ -214,7 +214,7 @@ class _Machine:
 
     def _remember(self, key: object) -> None:
         if not isinstance(key, int):
-            raise Hidden("a place in the memo has no number")
+            raise Hidden("a place in the memo has a number that no pickler would give it")
         if key not in self._memo:
             raise Ended("the pickle reads what it has not memorised")
         self._stack.append(self._memo[key])
