@@ -64,11 +64,12 @@ def init(directory: str, options: InitOptions) -> Report:
                 f"{error.filename or root} cannot be written: {error.strerror}", hint="choose a folder that you may write"
             ) from error
     pushed = ", pushed to origin" if options.remote else ""
+    there = "" if root == Path() else f"cd {shlex.quote(str(root))} && "
     return Report(
         verdict=f"{root}: {len(files)} files in commit {sha[:9]}{pushed}",
         data={"directory": str(root), "commit": sha, "files": sorted(files)},
         details=sorted(name for name in files if name.startswith("environments/")),
-        next=f"cd {shlex.quote(str(root))} && mlrelease validate --offline",
+        next=f"{there}mlrelease validate --offline",
     )
 
 

@@ -76,7 +76,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             "put a blank line before and after the pin, and nothing between version and digest",
         ),
         # files together
-        "no-environments": Rule("there is nothing to release to", "mlrelease init    # writes a working example"),
+        "no-environments": Rule("there is nothing to release to", "mlrelease init .    # writes a working example"),
         "missing-environment-file": Rule("an environment without its own file", "add the file, or remove the folder"),
         "empty-environment": Rule(
             "an environment without services", "add a service file, or `state: absent` to the environment"

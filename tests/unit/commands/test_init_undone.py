@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import pytest
 from mlrelease.commands.init import InitOptions, init
 from mlrelease.errors import Error, UsageError
+from mlrelease.spec.rules import RULES
 from support.repositories import git, repository
 
 
@@ -158,3 +160,14 @@ def test_the_report_names_the_files_and_a_command_that_works(tmp_path):
     text = (root / "environments/production/environment.yaml").read_text()
     assert "tracking_uri: https://mlflow.acme.com\n" in text
     assert "  state_dir: /var/lib/ml\n" in text
+
+
+def test_what_is_advised_where_there_is_nothing_makes_a_repository_there(tmp_path, monkeypatch):
+    """The finding's way out, typed as it stands; and then one is there already."""
+    (tmp_path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    program, verb, folder = shlex.split(RULES["no-environments"].fix, comments=True)
+    assert (program, verb) == ("mlrelease", "init")
+    report = init(folder, InitOptions())
+    assert report.next == "mlrelease validate --offline"
+    assert git(tmp_path, "status", "--porcelain") == "?? notes.txt"
