@@ -54,7 +54,7 @@ _NAMED = (
 _ID_AS_TEXT = b"P"
 """PERSID, and with it each zip (`PK`) begins. The first thing in a pickle it ends the unpickler: without `persistent_load`,
 as everywhere but in PyTorch, and there because its own takes tuples alone. To follow it is to take what comes after by chance
-for opcodes: of the zips that a library writes, one in forty looked dangerous."""
+for opcodes: of 20,000 zips with random contents one in forty looked dangerous."""
 
 _HEAD = 512
 _CHUNK = 1 << 20
